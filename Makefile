@@ -1,0 +1,55 @@
+# The two commands that matter: `make demo` (the main job) and `make test`. Each installs what it needs.
+#
+#   make demo                                           simulated logs, about ten minutes on two cores
+#   make demo SOURCE=kuairand DATA=path/to/kuairand     real logs
+#   make demo KEEP=1                                    leave the server running at the end
+
+PYTHON ?= python3
+SOURCE ?= demo
+DATA ?=
+RUN ?= runs/$(SOURCE)
+BIN := .venv/bin
+
+export DO_NOT_TRACK = 1
+
+.DEFAULT_GOAL := help
+.PHONY: help setup system-deps demo test lint bench serve clean
+
+help: ## this list
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 14
+
+setup: .venv/.installed ## install the locked environment into .venv
+
+# --no-deps: the lock is complete, and resolving it again takes longer than installing it.
+.venv/.installed: requirements.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "higr needs Python 3.11 or newer: make PYTHON=python3.11 ..."; exit 2; }
+	@echo "installing the locked environment into .venv (two to five minutes, once)"
+	@$(PYTHON) -m venv .venv
+	@$(BIN)/python -m pip install -qq --disable-pip-version-check --no-deps -r requirements.lock
+	@$(BIN)/python -m pip install -qq --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@$(BIN)/python -m pip check
+	@touch $@
+
+system-deps: setup ## what some tests need beside Python: chromium, helm, kubectl
+	@PYTHON=$(BIN)/python sh scripts/system-deps.sh
+
+demo: setup ## logs -> bundle -> served slates -> drift report, and a summary
+	@$(BIN)/python scripts/demo.py --config $(SOURCE) --run $(RUN) $(if $(DATA),--data $(DATA)) $(if $(KEEP),--keep)
+
+test: setup ## the whole suite; skips, saying why, what needs a missing system package
+	@$(BIN)/python -m pytest
+
+lint: setup ## ruff, mypy, the import rule
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports
+
+bench: setup ## speed of the bundle in RUN, with JSON and Markdown under benchmarks/results
+	@$(BIN)/python -m benchmarks.slates --bundle $(RUN)/bundle
+
+serve: setup ## serve the bundle in RUN on port 8080
+	@$(BIN)/python -m serving --bundle $(RUN)/bundle --features $(RUN)/features --log-dir $(RUN)/predictions
+
+clean: ## remove the environment, runs and caches
+	rm -rf .venv runs build .tools .mypy_cache .ruff_cache .import_linter_cache .hypothesis

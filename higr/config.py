@@ -1,0 +1,335 @@
+"""Configuration: one frozen section a stage, one YAML a run.
+
+Every field has a unit or a meaning. Where the paper (arXiv 2512.24787) gives no value the field
+says "not reported by the paper": the default is then our choice.
+"""
+
+from datetime import datetime
+from importlib import resources
+from pathlib import Path
+from typing import Any, Literal, Self
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from higr.errors import InputError
+
+
+class Section(BaseModel):
+    """Base of all sections: unknown fields are refused, values never change."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class SimulatorConfig(Section):
+    """A world whose users have interests, patience and habits (`higr.data.simulator`)."""
+
+    users: int = Field(1000, ge=2, description="number of users")
+    items: int = Field(2000, ge=10, description="number of items")
+    slates_per_user: float = Field(24.0, gt=0, description="mean number of requests a user makes")
+    slate_size: int = Field(5, ge=1, description="items exposed by one request")
+    days: int = Field(28, ge=3, description="length of the log in days")
+
+
+class EngagementConfig(Section):
+    """What feedback means: pure policy, no code."""
+
+    effective_view: Literal["watch_ratio", "watch_seconds", "long_view", "clicked", "rating"] = Field(
+        "watch_ratio", description="signal that makes an exposure an effective view"
+    )
+    effective_view_threshold: float = Field(
+        0.5, ge=0, description="least value of a numeric signal; ignored for flags"
+    )
+    strong_flags: tuple[str, ...] = Field(
+        ("liked", "followed", "commented", "shared"),
+        description="flags that make an effective view strong",
+    )
+    negative_flags: tuple[str, ...] = Field(
+        ("disliked",), description="flags that make an exposure negative, whatever else it has"
+    )
+    max_watch_ratio: float = Field(5.0, gt=0, description="watch ratios are clipped here")
+    flag_strength: float = Field(
+        1.0, ge=0, description="strength added by each strong flag; not reported by the paper"
+    )
+
+
+class DataConfig(Section):
+    """From a source to checked tables, slates and a split by time."""
+
+    source: Literal["simulator", "kuairand", "kuairec", "tables"] = "simulator"
+    path: str | None = Field(None, description="folder of the source's files; none for simulator")
+    simulator: SimulatorConfig = SimulatorConfig()
+    engagement: EngagementConfig = EngagementConfig()
+    slates: Literal["auto", "request", "session", "chunk"] = Field(
+        "auto",
+        description="auto: request id where there is one, else session if session_gap_minutes is set, "
+        "else chunk",
+    )
+    session_gap_minutes: float | None = Field(None, gt=0, description="a longer pause ends a slate")
+    slate_size: int = Field(5, ge=1, description="longest slate; longer ones are cut into chunks")
+    min_slate_size: int = Field(2, ge=1, description="shorter slates are not kept")
+    validation_start: datetime | None = Field(
+        None, description="first moment of validation, UTC; none: by fraction"
+    )
+    test_start: datetime | None = Field(None, description="first moment of test, UTC; none: by fraction")
+    validation_fraction: float = Field(0.1, gt=0, lt=0.5, description="share of events, in time order")
+    test_fraction: float = Field(0.15, gt=0, lt=0.5, description="share of events, the latest")
+    history_engaged: int = Field(50, ge=1, description="engaged events a context reaches back")
+    history_exposed: int = Field(50, ge=1, description="events of any kind a context reaches back")
+    max_bad_share: float = Field(
+        0.05, ge=0, le=1, description="share of quarantined rows that stops the stage"
+    )
+
+    @model_validator(mode="after")
+    def _order(self) -> Self:
+        if self.validation_start and self.test_start and self.validation_start >= self.test_start:
+            raise ValueError(
+                f"validation_start {self.validation_start} is not before test_start {self.test_start}"
+            )
+        if self.source != "simulator" and self.path is None:
+            raise ValueError(f"source {self.source!r} needs data.path")
+        return self
+
+
+class EmbeddingConfig(Section):
+    """Content of an item as one vector: blocks are L2-normalised, weighted and concatenated."""
+
+    text_dim: int = Field(64, ge=0, description="SVD width of TF-IDF word and character n-grams; 0: off")
+    max_ngrams: int = Field(20_000, ge=1, description="n-grams kept of each kind, the most frequent")
+    cooccurrence_dim: int = Field(
+        64, ge=0, description="SVD width of co-occurrence of items in training histories; 0: off"
+    )
+    cooccurrence_window: int = Field(
+        5, ge=1, description="a user's engagements at most this far apart count as together"
+    )
+    max_labels: int = Field(256, ge=1, description="categories and tags kept, the most frequent")
+    category_weight: float = Field(0.5, ge=0, description="weight of one-hot category and tags; 0: off")
+    text_weight: float = Field(1.0, ge=0)
+    cooccurrence_weight: float = Field(1.0, ge=0)
+    numeric_weight: float = Field(0.1, ge=0, description="weight of standardised log duration and age")
+    given_weight: float = Field(1.0, ge=0, description="weight of the items table's own embedding column")
+
+    @model_validator(mode="after")
+    def _some_weight(self) -> Self:
+        if not any(value for name, value in self if name.endswith("_weight")):
+            raise ValueError("all weights are 0; give at least one block a weight")
+        return self
+
+
+class QualityGateConfig(Section):
+    """Thresholds that stop the run before the expensive stages (method, section 1)."""
+
+    max_collision: float = Field(0.3, ge=0, le=1, description="before the collision policy")
+    min_concentration: float = Field(0.4, ge=0, le=1, description="of prefixes of D - 1 codes")
+    min_consistency: float = Field(0.3, ge=0, le=1, description="of prefixes of D - 1 codes")
+    min_codebook_use: float = Field(0.5, ge=0, le=1, description="used codewords over K, worst level")
+
+
+class TokenizerConfig(Section):
+    """PCRQ-VAE (method, section 1)."""
+
+    embedding: EmbeddingConfig = EmbeddingConfig()
+    depth: int = Field(3, ge=2, le=4, description="D, codes an item")
+    codebook_size: int = Field(64, ge=2, description="K, codewords a level")
+    latent_dim: int = Field(32, ge=2, description="width of z and of codewords")
+    hidden: tuple[int, ...] = Field((128, 64), description="encoder layers; the decoder mirrors them")
+    global_weight: float = Field(
+        1.0, ge=0, description="lambda_1; 0.1 is reported, for a reduction of the losses that is not"
+    )
+    contrast_weight: float = Field(0.01, ge=0, description="lambda_2")
+    commitment: float = Field(0.1, ge=0, description="beta of the global loss")
+    level_weights: tuple[float, ...] = Field(
+        (1.0, 0.1), description="w_d of the contrast, one a level but the last"
+    )
+    temperature: float = Field(0.1, gt=0, description="tau; not reported by the paper")
+    positives: Literal["content", "cooccurrence", "mixed"] = "mixed"
+    neighbours: int = Field(10, ge=1, description="positives mined an item; not reported by the paper")
+    epochs: int = Field(50, ge=1)
+    batch_size: int = Field(256, ge=2)
+    learning_rate: float = Field(3e-3, gt=0)
+    gate: QualityGateConfig = QualityGateConfig()
+
+    @model_validator(mode="after")
+    def _levels(self) -> Self:
+        if len(self.level_weights) != self.depth - 1:
+            raise ValueError(
+                f"level_weights has {len(self.level_weights)} values; "
+                f"depth {self.depth} needs {self.depth - 1}"
+            )
+        return self
+
+
+class ModelConfig(Section):
+    """Context encoder, slate planner, item generator (method, section 2)."""
+
+    width: int = Field(128, ge=8, description="C, model width")
+    heads: int = Field(4, ge=1)
+    encoder_layers: int = Field(2, ge=1)
+    planner_layers: int = Field(3, ge=1)
+    generator_layers: int = Field(1, ge=1)
+    feedforward: int = Field(344, ge=8, description="inner width of the SwiGLU")
+    dropout: float = Field(0.1, ge=0, lt=1)
+    history_length: int = Field(64, ge=1, description="H, history items the encoder sees")
+    history: Literal["engaged", "all"] = Field(
+        "all",
+        description="engaged: positive feedback only, as the paper; "
+        "all: every exposure, told apart by a feedback embedding",
+    )
+    max_slate_size: int = Field(10, ge=1, description="longest slate the planner can plan")
+
+    @model_validator(mode="after")
+    def _heads(self) -> Self:
+        if self.width % (2 * self.heads):
+            raise ValueError(f"width {self.width} is not a multiple of 2 * heads ({2 * self.heads})")
+        return self
+
+
+class TrainingConfig(Section):
+    """Next-code cross-entropy with teacher forcing over the target slate."""
+
+    epochs: int = Field(4, ge=1)
+    batch_size: int = Field(256, ge=1, description="slates a step")
+    learning_rate: float = Field(1e-3, gt=0)
+    weight_decay: float = Field(0.01, ge=0)
+    warmup_share: float = Field(0.05, ge=0, lt=1, description="share of steps before the peak; cosine after")
+    clip_norm: float = Field(1.0, gt=0)
+    label_smoothing: float = Field(0.0, ge=0, lt=1)
+    target_size: int = Field(5, ge=1, description="items of a target slate at most")
+    min_engaged: int = Field(
+        1, ge=1, description="slates with fewer engaged items are no target; paper's thresholds not reported"
+    )
+    pad_with_exposed: bool = Field(
+        False, description="fill short targets with what was exposed but not engaged; not in the paper"
+    )
+    patience: int = Field(2, ge=1, description="epochs without a better validation loss before stopping")
+
+
+class AlignConfig(Section):
+    """Listwise ORPO (method, section 3)."""
+
+    epochs: int = Field(1, ge=1)
+    batch_size: int = Field(128, ge=1, description="pairs a step")
+    learning_rate: float = Field(1e-4, gt=0)
+    alpha: float = Field(0.1, gt=0, description="weight of the odds ratio; not reported by the paper")
+    user_share: float = Field(
+        1.0, gt=0, le=1, description="share of users; the paper uses 0.03 of a far larger log"
+    )
+    ranking: float = Field(1.0, ge=0, description="weight of shuffled negatives in the mixture")
+    interest: float = Field(1.0, ge=0, description="weight of negatives exposed but not engaged")
+    diversity: float = Field(1.0, ge=0, description="weight of negatives that repeat the first item's kind")
+    diversity_form: Literal["similar_fill", "dissimilar_fill"] = "similar_fill"
+
+    @model_validator(mode="after")
+    def _some_negative(self) -> Self:
+        if self.ranking + self.interest + self.diversity == 0:
+            raise ValueError("ranking, interest and diversity are all 0; give at least one a weight")
+        return self
+
+
+class DecodeConfig(Section):
+    """Greedy slate, beam item."""
+
+    beam_width: int = Field(10, ge=1, description="W, beams inside one item")
+    slate_size: int = Field(5, ge=1, description="M when the request names none")
+
+
+class BaselineConfig(Section):
+    """The incumbent: retrieval, pointwise ranking, MMR. Also the serving fallback."""
+
+    neighbours: int = Field(100, ge=1, description="similar items kept an item")
+    candidates: int = Field(400, ge=1, description="items handed to the ranker")
+    unexposed: int = Field(
+        30, ge=0, description="candidates a training slate adds as negatives; 0: rank by exposures alone"
+    )
+    trees: int = Field(50, ge=1, description="boosting rounds of the ranker")
+    mmr_lambda: float = Field(0.9, ge=0, le=1, description="1: relevance only; 0: diversity only")
+
+
+class EvaluationConfig(Section):
+    """What is measured and how sure it is."""
+
+    k: int = Field(5, ge=1, description="cut-off of every metric")
+    min_exposed: int = Field(1, ge=1, description="test slates with fewer exposures are left out")
+    max_slates: int = Field(20_000, ge=1, description="test slates drawn at most")
+    bootstrap: int = Field(1000, ge=100, description="resamples of users")
+    confidence: float = Field(0.95, gt=0, lt=1)
+    exclude_seen: bool = Field(True, description="no item the context already holds, for every model alike")
+
+
+class MonitoringConfig(Section):
+    """Thresholds of the drift verdict (`monitoring`)."""
+
+    psi_watch: float = Field(0.1, gt=0)
+    psi_page: float = Field(0.25, gt=0)
+    min_rows: int = Field(200, ge=1, description="fewer rows in a window: verdict no-data")
+
+
+class RunConfig(Section):
+    """A whole run."""
+
+    name: str = "higr"
+    seed: int = 0
+    data: DataConfig = DataConfig()
+    tokenizer: TokenizerConfig = TokenizerConfig()
+    model: ModelConfig = ModelConfig()
+    training: TrainingConfig = TrainingConfig()
+    align: AlignConfig = AlignConfig()
+    decode: DecodeConfig = DecodeConfig()
+    baseline: BaselineConfig = BaselineConfig()
+    evaluation: EvaluationConfig = EvaluationConfig()
+    monitoring: MonitoringConfig = MonitoringConfig()
+
+
+def presets() -> list[str]:
+    """Names of the configurations that come with the package."""
+    return sorted(
+        p.name.removesuffix(".yaml")
+        for p in resources.files("higr.presets").iterdir()
+        if p.name.endswith(".yaml")
+    )
+
+
+def load_config(source: str | Path, overrides: dict[str, Any] | None = None) -> RunConfig:
+    """Read a preset by name or a YAML file by path; `overrides` are `{"data.path": value}`.
+
+    Raises:
+        InputError: no such file or preset, not YAML, or a field that is unknown or out of range.
+    """
+    path = Path(source)
+    if path.suffix in {".yaml", ".yml"}:
+        if not path.is_file():
+            raise InputError(f"configuration {path} does not exist; presets are {', '.join(presets())}")
+        text = path.read_text()
+    elif str(source) in presets():
+        text = resources.files("higr.presets").joinpath(f"{source}.yaml").read_text()
+    else:
+        raise InputError(
+            f"no preset {str(source)!r}; presets are {', '.join(presets())}, or give a .yaml file"
+        )
+    return parse_config(text, str(source), overrides)
+
+
+def parse_config(
+    text: str, name: str = "configuration", overrides: dict[str, Any] | None = None
+) -> RunConfig:
+    """Parse and check one YAML (or JSON) document."""
+    try:
+        document = yaml.safe_load(text) or {}
+    except yaml.YAMLError as error:
+        raise InputError(f"{name}: not YAML: {' '.join(str(error).split())}") from None
+    if not isinstance(document, dict):
+        raise InputError(f"{name}: holds a {type(document).__name__}; a mapping of sections is due")
+    for dotted, value in (overrides or {}).items():
+        *parents, leaf = dotted.split(".")
+        target = document
+        for parent in parents:
+            target = target.setdefault(parent, {})
+            if not isinstance(target, dict):
+                raise InputError(f"{name}: {dotted}: {parent} is no section (got {target!r})")
+        target[leaf] = value
+    try:
+        return RunConfig.model_validate(document)
+    except ValidationError as error:
+        first = error.errors()[0]
+        field = ".".join(str(part) for part in first["loc"]) or "the document"
+        raise InputError(f"{name}: {field}: {first['msg']} (got {first['input']!r})") from None

@@ -1,0 +1,76 @@
+"""Names, labels and units of every Prometheus metric, in one place.
+
+Serving and monitoring register exactly these; alert rules and dashboards are tested against them.
+This module knows no client library: `kind` is the name of the class to make.
+"""
+
+from dataclasses import dataclass
+from typing import Literal
+
+
+@dataclass(frozen=True)
+class Metric:
+    """One metric family.
+
+    Attributes:
+        name: as scraped, without a counter's `_total`.
+        kind: counter, gauge or histogram.
+        help: what a person on call reads.
+        labels: label names, in order.
+        buckets: upper bounds of a histogram, in the unit of its name.
+    """
+
+    name: str
+    kind: Literal["counter", "gauge", "histogram"]
+    help: str
+    labels: tuple[str, ...] = ()
+    buckets: tuple[float, ...] = ()
+
+
+LATENCY_BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5)
+
+SLATES = Metric(
+    "higr_slates",
+    "counter",
+    "Slates answered, by who made them and why it was not HiGR.",
+    ("source", "reason"),
+)
+REJECTED = Metric(
+    "higr_rejected_requests", "counter", "Requests answered 4xx, by the field at fault.", ("field",)
+)
+REQUEST_SECONDS = Metric(
+    "higr_request_seconds", "histogram", "Time from request to slate.", ("source",), LATENCY_BUCKETS
+)
+STEP_SECONDS = Metric(
+    "higr_step_seconds",
+    "histogram",
+    "Time of one step: features, predictor, baseline, log.",
+    ("step",),
+    LATENCY_BUCKETS,
+)
+DEGRADED = Metric(
+    "higr_degraded_requests", "counter", "Requests answered without fresh features.", ("reason",)
+)
+LOG_FAILURES = Metric("higr_log_failures", "counter", "Prediction log writes that failed.")
+SWITCH = Metric(
+    "higr_switch_position", "gauge", "1 for the position in force: auto, higr or baseline.", ("position",)
+)
+SWITCH_ERRORS = Metric(
+    "higr_switch_errors",
+    "counter",
+    "Changes of the switch file that could not be taken; the last position stays.",
+)
+BUNDLE = Metric("higr_bundle_info", "gauge", "1 for the bundle that is loaded.", ("version",))
+
+DRIFT_PSI = Metric(
+    "higr_drift_psi", "gauge", "Population stability index of a column, current over reference.", ("column",)
+)
+DRIFT_VERDICT = Metric(
+    "higr_drift_verdict", "gauge", "1 for the verdict in force: no-data, ok, watch or page.", ("verdict",)
+)
+DRIFT_ROWS = Metric("higr_drift_rows", "gauge", "Rows compared.", ("window", "table"))
+DRIFT_RUN = Metric(
+    "higr_drift_last_run_timestamp_seconds", "gauge", "When the drift job last ended, Unix seconds."
+)
+
+METRICS = tuple(value for value in tuple(globals().values()) if isinstance(value, Metric))
