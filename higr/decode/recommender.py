@@ -1,0 +1,78 @@
+"""HiGR as a `Recommender`: contexts and item ids in, slates out."""
+
+from collections.abc import Collection, Iterable, Sequence
+from pathlib import Path
+
+import torch
+
+from higr.bundle import Bundle
+from higr.catalog import Catalog
+from higr.decode.slate import decode_slates
+from higr.errors import InputError
+from higr.model.higr import HiGR
+from higr.model.inputs import encode_contexts
+from higr.slate import Slate, UserContext
+
+
+class HiGRRecommender:
+    """A model and the catalogue it may choose from.
+
+    Args:
+        disabled: items of the catalogue that are never recommended.
+    """
+
+    def __init__(self, model: HiGR, catalog: Catalog, beam_width: int, disabled: Iterable[str] = ()) -> None:
+        if (model.depth, model.codebook_size) != (catalog.depth, catalog.codebook_size):
+            raise InputError(
+                f"model speaks {model.depth} codes of {model.codebook_size}, the catalogue has "
+                f"{catalog.depth} of {catalog.codebook_size}; take both from one bundle"
+            )
+        self.model, self.catalog, self.beam_width = model.eval(), catalog, beam_width
+        self._active = catalog.eligible(disabled)
+
+    @classmethod
+    def from_bundle(cls, bundle: Bundle | Path) -> "HiGRRecommender":
+        """With the beam width the bundle was configured with and without its disabled items."""
+        if isinstance(bundle, Path):
+            bundle = Bundle.open(bundle)
+        disabled = [
+            item
+            for item, status in zip(
+                bundle.items["item_id"].to_pylist(), bundle.items["status"].to_pylist(), strict=True
+            )
+            if status == "disabled"
+        ]
+        return cls(bundle.model, bundle.catalog, bundle.manifest.config["decode"]["beam_width"], disabled)
+
+    def recommend(
+        self,
+        contexts: Sequence[UserContext],
+        slate_size: int,
+        exclude: Sequence[Collection[str]] | None = None,
+    ) -> list[Slate]:
+        """See `higr.slate.Recommender`. All contexts are decoded as one batch.
+
+        Raises:
+            InputError: a slate size the model cannot plan.
+        """
+        if not contexts:
+            return []
+        batch = encode_contexts(contexts, self.catalog, self.model.profiles, self.model.config)
+        eligible = self._active.repeat(len(contexts), 1)
+        for row, items in enumerate(exclude or ()):
+            known = [self.catalog.position[item] for item in items if item in self.catalog.position]
+            eligible[row, known] = False
+        decoded = decode_slates(
+            self.model, self.catalog, batch, [slate_size] * len(contexts), eligible, self.beam_width
+        )
+        return [
+            self._slate(items, scores) for items, scores in zip(decoded.items, decoded.scores, strict=True)
+        ]
+
+    def _slate(self, items: torch.Tensor, scores: torch.Tensor) -> Slate:
+        positions = [int(p) for p in items if p >= 0]
+        return Slate(
+            tuple(self.catalog.item_ids[p] for p in positions),
+            tuple(float(s) for s in scores[: len(positions)]),
+            tuple(tuple(int(c) for c in self.catalog.codes[p]) for p in positions),
+        )

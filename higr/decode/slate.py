@@ -1,0 +1,99 @@
+"""Greedy slate, beam item: the reference engine (arXiv 2512.24787, section 3.2, inference).
+
+Positions are filled one after another. Each takes one planner step and one beam search inside the
+item, whose scores start anew; the best item is fed back as the sum of its code embeddings.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from higr.catalog import Catalog
+from higr.decode.beam import beam_search
+from higr.errors import InputError
+from higr.model.higr import Context, HiGR
+from higr.model.inputs import ContextBatch
+from higr.model.layers import KeyValue
+
+
+@dataclass(frozen=True)
+class DecodedSlates:
+    """Attributes:
+    items: (B, M) int64 catalogue positions, -1 behind the end of a slate.
+    scores: (B, M) log-probabilities of the items, -inf behind the end.
+    """
+
+    items: Tensor
+    scores: Tensor
+
+
+@torch.inference_mode()
+def decode_slates(
+    model: HiGR,
+    catalog: Catalog,
+    batch: ContextBatch,
+    sizes: Sequence[int],
+    eligible: Tensor,
+    beam_width: int,
+) -> DecodedSlates:
+    """Fill the slates of a batch.
+
+    Args:
+        batch: B contexts.
+        sizes: wanted length of each slate; the batch runs to the longest.
+        eligible: (B, N) bool, what each slate may hold. Items chosen are struck out in a copy.
+        beam_width: W.
+
+    Raises:
+        InputError: a length the planner was not built for, or a beam of less than one.
+    """
+    longest = max(sizes, default=0)
+    if longest > model.config.max_slate_size or min(sizes, default=1) < 1:
+        raise InputError(f"slate size {longest}: this model plans 1 to {model.config.max_slate_size} items")
+    if beam_width < 1:
+        raise InputError(f"beam width {beam_width}: at least 1 is due")
+    rows = len(batch)
+    context = model.encode(batch, catalog.code_tensor)
+    eligible = eligible.clone()
+    items = torch.full((rows, longest), -1)
+    scores = torch.full((rows, longest), -torch.inf)
+    caches: list[KeyValue] | None = None
+    chosen: Tensor | None = None
+    for position in range(longest):
+        plan, caches = model.plan_step(context, position, chosen, caches)  # (B, C)
+        beams = beam_search(catalog.tree, eligible, beam_width, _ItemStep(model, context, plan))
+        best, score = beams.items[:, 0], beams.scores[:, 0]
+        found = score > -torch.inf
+        wanted = torch.tensor([position < size for size in sizes])
+        items[:, position] = torch.where(found & wanted, best, -1)
+        scores[:, position] = torch.where(wanted, score, -torch.inf)
+        eligible[found, best[found]] = False
+        chosen = model.embed_items(catalog.code_tensor[best])
+    return DecodedSlates(items, scores)
+
+
+class _ItemStep:
+    """The generator as `beam_search` wants it: keeps the caches and re-orders them with the beams."""
+
+    def __init__(self, model: HiGR, context: Context, plan: Tensor) -> None:
+        self.model, self.context, self.plan = model, context, plan
+        self.caches: list[KeyValue] | None = None
+
+    def __call__(self, level: int, parents: Tensor | None, codes: Tensor | None) -> Tensor:
+        if parents is None or codes is None:
+            x = self.model.preference(self.plan)[:, None]  # (B, 1, C)
+        else:
+            x = self.model.code_embedding(codes + self.model.level_offset[level - 1])  # (B, W, C)
+            self.caches = [_follow(cache, parents) for cache in self.caches or []]
+        logits, self.caches = self.model.generate_step(self.context, level, x, self.caches)
+        return logits
+
+
+def _follow(cache: KeyValue, parents: Tensor) -> KeyValue:
+    """The cache of each beam's parent. cache: of (B * W) sequences; parents: (B, W')."""
+    rows = len(parents)
+    width = len(cache[0]) // rows
+    index = (torch.arange(rows)[:, None] * width + parents).flatten()
+    return cache[0][index], cache[1][index]
