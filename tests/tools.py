@@ -1,0 +1,36 @@
+"""Tools and folders that tests need and a checkout does not hold."""
+
+import os
+import shutil
+from pathlib import Path
+
+import pytest
+
+REPOSITORY = Path(__file__).resolve().parent.parent
+TOOLS = REPOSITORY / ".tools" / "bin"
+SHARED = REPOSITORY.parent / "shared"
+
+# Name: where it is looked for, and how it gets there.
+PLACES: dict[str, tuple[Path, str]] = {
+    "helm": (TOOLS / "helm", "run make system-deps"),
+    "helm3": (TOOLS / "helm3", "run make system-deps"),
+    "kubectl": (TOOLS / "kubectl", "run make system-deps"),
+    "chromium": (Path(shutil.which("chromium") or "chromium"), "run make system-deps"),
+    "kube-tools": (SHARED / "tools" / "crd_schema.py", "the contract tools lie beside the repository"),
+    "crds": (SHARED / "schemas", "the platform's CRDs lie beside the repository"),
+    "data": (SHARED / "data", "the real logs lie beside the repository"),
+}
+
+
+def require(name: str) -> Path:
+    """Path of a tool or folder; a test that needs a missing one is skipped, saying what is missing.
+
+    With the environment variable CI=true it fails: the main job must not go blind.
+    """
+    path, remedy = PLACES[name]
+    if path.exists():
+        return path
+    reason = f"{name} is not at {path}: {remedy}"
+    if os.environ.get("CI", "").lower() == "true":
+        pytest.fail(reason, pytrace=False)
+    pytest.skip(reason)
