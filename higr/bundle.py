@@ -1,0 +1,223 @@
+"""The model bundle: one directory is one version of everything that makes a slate.
+
+    manifest.json           what it is, where it came from, sha256 of every other file
+    items.parquet           what can be shown (higr.data.schemas.ITEMS)
+    tokenizer/              frozen embedder and quantiser
+    catalog.parquet         item -> semantic ID
+    model/                  config.json, model.safetensors
+    baseline/               the incumbent, also the serving fallback
+    reference/              predictions.parquet and feedback.parquet: what drift is measured against
+
+Only safetensors, Parquet and JSON: nothing executes on load. `Bundle.open` reads every file once
+to verify its checksum; the parts themselves are loaded when first asked for.
+"""
+
+import hashlib
+import json
+import shutil
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import pyarrow as pa
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from higr.catalog import Catalog
+from higr.errors import BundleError
+from higr.files import atomic_directory, read_table, sha256, write_table
+
+if TYPE_CHECKING:
+    from higr.baseline.incumbent import Incumbent
+    from higr.model.higr import HiGR
+    from higr.tokenizer.tokenizer import Tokenizer
+
+SCHEMA_VERSION: Literal[1] = 1
+SUFFIXES = {".json", ".parquet", ".safetensors"}
+
+
+class Manifest(BaseModel):
+    """What `manifest.json` says.
+
+    Attributes:
+        version: first 12 hex digits of the sha256 over all else: equal content, equal version.
+        parents: versions this one was derived from.
+        tokenizer_id: the tokenizer that catalogue and model must both have been built with.
+        files: relative path to sha256.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    schema_version: Literal[1]
+    version: str
+    parents: tuple[str, ...]
+    tokenizer_id: str
+    data_fingerprint: str
+    config: dict[str, Any]
+    metrics: dict[str, Any]
+    files: dict[str, str]
+
+
+def _version(manifest: Manifest) -> str:
+    content = _canonical(manifest.model_copy(update={"version": ""}))
+    return hashlib.sha256(content.encode()).hexdigest()[:12]
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """A verified bundle on disk."""
+
+    path: Path
+    manifest: Manifest
+
+    @classmethod
+    def open(cls, path: Path) -> "Bundle":
+        """Verify and wrap.
+
+        Raises:
+            BundleError: not a bundle, another schema version, a file missing, added or altered, or
+                parts that were built with different tokenizers.
+        """
+        manifest = _read_manifest(path)
+        present = {str(file.relative_to(path)) for file in path.rglob("*") if file.is_file()} - {
+            "manifest.json"
+        }
+        if missing := sorted(set(manifest.files) - present):
+            raise BundleError(
+                f"bundle {path}: {missing[0]} is missing ({len(missing)} in all); fetch the bundle again"
+            )
+        if added := sorted(present - set(manifest.files)):
+            raise BundleError(f"bundle {path}: {added[0]} is not in the manifest; fetch the bundle again")
+        for name, digest in sorted(manifest.files.items()):
+            if sha256(path / name) != digest:
+                raise BundleError(
+                    f"bundle {path}: {name} does not match its checksum; fetch the bundle again"
+                )
+        bundle = cls(path, manifest)
+        bundle._check_parts()
+        return bundle
+
+    def _check_parts(self) -> None:
+        model = json.loads((self.path / "model" / "config.json").read_text())
+        for part, built_with in (("catalog", self.catalog.tokenizer_id), ("model", model["tokenizer_id"])):
+            if built_with != self.manifest.tokenizer_id:
+                raise BundleError(
+                    f"bundle {self.path}: {part} was built with tokenizer {built_with or 'none'}, the bundle "
+                    f"holds {self.manifest.tokenizer_id}; build the bundle from one run"
+                )
+
+    @property
+    def version(self) -> str:
+        return self.manifest.version
+
+    @cached_property
+    def items(self) -> pa.Table:
+        return read_table(self.path / "items.parquet")
+
+    @cached_property
+    def catalog(self) -> Catalog:
+        return Catalog.load(self.path / "catalog.parquet")
+
+    @cached_property
+    def tokenizer(self) -> "Tokenizer":
+        from higr.tokenizer.tokenizer import Tokenizer
+
+        return Tokenizer.load(self.path / "tokenizer")
+
+    @cached_property
+    def model(self) -> "HiGR":
+        from higr.model.higr import HiGR
+
+        return HiGR.load(self.path / "model")
+
+    @cached_property
+    def baseline(self) -> "Incumbent":
+        from higr.baseline.incumbent import Incumbent
+
+        return Incumbent.load(self.path / "baseline")
+
+    def reference(self, table: Literal["predictions", "feedback"]) -> pa.Table:
+        """What the bundle served (`higr.data.logs.PREDICTIONS`) and how exposures were received
+        (`higr.data.schemas.LABELLED_EVENTS`) in its validation period."""
+        return read_table(self.path / "reference" / f"{table}.parquet")
+
+
+def write_bundle(
+    path: Path,
+    *,
+    items: pa.Table,
+    tokenizer: Path,
+    catalog: Path,
+    model: Path,
+    baseline: Path,
+    reference: dict[str, pa.Table],
+    data_fingerprint: str,
+    config: dict[str, Any],
+    metrics: dict[str, Any],
+    parents: tuple[str, ...] = (),
+) -> Bundle:
+    """Assemble the parts of one run; `tokenizer`, `model` and `baseline` are directories.
+
+    Raises:
+        BundleError: a part holds a file that is not JSON, Parquet or safetensors, or the parts do
+            not belong together; nothing is left behind.
+    """
+    with atomic_directory(path) as aside:
+        for name, source in (("tokenizer", tokenizer), ("model", model), ("baseline", baseline)):
+            shutil.copytree(source, aside / name)
+        shutil.copyfile(catalog, aside / "catalog.parquet")
+        write_table(aside / "items.parquet", items)
+        for name, table in reference.items():
+            write_table(aside / "reference" / f"{name}.parquet", table)
+        files = {}
+        for file in sorted(p for p in aside.rglob("*") if p.is_file()):
+            if file.suffix not in SUFFIXES:
+                raise BundleError(
+                    f"bundle {path}: {file.relative_to(aside)} is not JSON, Parquet or safetensors"
+                )
+            files[str(file.relative_to(aside))] = sha256(file)
+        manifest = Manifest(
+            schema_version=SCHEMA_VERSION,
+            version="",
+            parents=parents,
+            tokenizer_id=Catalog.load(aside / "catalog.parquet").tokenizer_id,
+            data_fingerprint=data_fingerprint,
+            config=config,
+            metrics=metrics,
+            files=files,
+        )
+        manifest = manifest.model_copy(update={"version": _version(manifest)})
+        (aside / "manifest.json").write_text(_canonical(manifest))
+        Bundle.open(aside)
+    return Bundle(path, manifest)
+
+
+def _read_manifest(path: Path) -> Manifest:
+    try:
+        text = (path / "manifest.json").read_text()
+        document = json.loads(text)
+    except FileNotFoundError:
+        raise BundleError(f"{path} is not a bundle: it has no manifest.json") from None
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise BundleError(
+            f"bundle {path}: manifest.json is not JSON ({error}); fetch the bundle again"
+        ) from None
+    found = document.get("schema_version") if isinstance(document, dict) else None
+    if found != SCHEMA_VERSION:
+        raise BundleError(
+            f"bundle {path}: schema version {found}; this version of higr reads {SCHEMA_VERSION}"
+        )
+    try:
+        manifest = Manifest.model_validate(document)
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise BundleError(
+            f"bundle {path}: manifest.json: {'.'.join(map(str, first['loc']))}: {first['msg']}"
+        ) from None
+    if text != _canonical(manifest) or manifest.version != _version(manifest):
+        raise BundleError(f"bundle {path}: manifest.json was altered; fetch the bundle again")
+    return manifest
+
+
+def _canonical(manifest: Manifest) -> str:
+    return json.dumps(manifest.model_dump(mode="json"), indent=2, sort_keys=True, ensure_ascii=False) + "\n"

@@ -1,0 +1,315 @@
+"""The stages of a run, from directory to directory.
+
+The CLI and the pipeline components call these and nothing else, so that a stage does the same
+wherever it runs. Each writes its output aside and renames it: a stage that stops leaves nothing
+half-written. What a stage returns is a flat mapping of figures for people and for KFP's UI.
+
+    prepare -> tokenize -> pretrain -> align -> evaluate -> bundle
+            -> fit_baseline ----------------/
+"""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import torch
+
+from higr.align.orpo import align as run_orpo
+from higr.baseline.incumbent import Incumbent
+from higr.baseline.popularity import Popularity
+from higr.bundle import write_bundle
+from higr.catalog import Catalog
+from higr.config import RunConfig
+from higr.data.context import HistoryIndex
+from higr.data.logs import PREDICTIONS
+from higr.data.prepare import prepare as run_prepare
+from higr.data.prepared import PreparedData
+from higr.data.schemas import LABELLED_EVENTS
+from higr.decode.recommender import HiGRRecommender
+from higr.evaluation.evaluate import BATCH
+from higr.evaluation.evaluate import evaluate as run_evaluate
+from higr.evaluation.report import write_report as write_evaluation_report
+from higr.evaluation.results import Evaluation
+from higr.files import atomic_directory, write_json
+from higr.model.higr import HiGR
+from higr.tokenizer.gate import check as check_gate
+from higr.tokenizer.quality import measure_quality
+from higr.tokenizer.report import write_report as write_tokenizer_report
+from higr.tokenizer.tokenizer import Tokenizer, build_catalog
+from higr.training.curves import write_curve
+from higr.training.loop import Progress, no_progress
+from higr.training.pretrain import pretrain as run_pretrain
+
+Figures = dict[str, float | int | str]
+
+REFERENCE_SLATES = 2_000
+"""Validation slates that are decoded as the drift reference, at most."""
+
+
+def prepare(config: RunConfig, out: Path, progress: Progress = no_progress) -> Figures:
+    """Source to checked tables, slates and splits."""
+    progress("prepare", 0, 1)
+    data = run_prepare(config.data, config.seed)
+    data.save(out)
+    progress("prepare", 1, 1)
+    splits = data.report["splits"]
+    return {
+        "events": data.events.num_rows,
+        "items": data.items.num_rows,
+        "users": data.users.num_rows,
+        "slates_train": splits["train"]["slates"],
+        "slates_validation": splits["validation"]["slates"],
+        "slates_test": splits["test"]["slates"],
+        "engaged_share": data.report["engaged_share"],
+        "quarantined": data.quarantine.num_rows,
+        "fingerprint": data.report["fingerprint"][:12],
+    }
+
+
+def tokenize(config: RunConfig, data: Path, out: Path, progress: Progress = no_progress) -> Figures:
+    """Items to semantic IDs: tokenizer/, catalog.parquet, quality.json, report.html.
+
+    Raises:
+        QualityGateError: the IDs are too poor to train on; the report is written all the same.
+    """
+    prepared = PreparedData.load(data)
+    tokenizer = Tokenizer.fit(prepared, config.tokenizer, config.seed, progress)
+    encoding = tokenizer.encode(prepared.items)
+    catalog, collisions = build_catalog(encoding, tokenizer)
+    quality = measure_quality(encoding, prepared.items, config.tokenizer)
+    with atomic_directory(out) as aside:
+        tokenizer.save(aside / "tokenizer")
+        catalog.save(aside / "catalog.parquet")
+        write_json(aside / "quality.json", {**quality.to_json(), "collisions": collisions.to_json()})
+        write_tokenizer_report(
+            aside / "report.html", quality, collisions, encoding, prepared.items, config.tokenizer
+        )
+    check_gate(quality, config.tokenizer.gate)
+    return {
+        "collision": quality.collision,
+        "concentration": quality.concentration,
+        "consistency": quality.consistency,
+        "codebook_use": quality.codebook_use,
+        "moved_by_collision_policy": collisions.moved,
+    }
+
+
+def fit_baseline(config: RunConfig, data: Path, out: Path, progress: Progress = no_progress) -> Figures:
+    """The incumbent: retrieval, pointwise ranking, MMR."""
+    prepared = PreparedData.load(data)
+    progress("baseline", 0, 1)
+    contexts = _history(prepared, config).contexts(prepared.split("train"))
+    Incumbent.fit(prepared, contexts, config.baseline, config.seed).save(out)
+    progress("baseline", 1, 1)
+    return {"training_slates": len(contexts)}
+
+
+def pretrain(
+    config: RunConfig, data: Path, tokens: Path, out: Path, progress: Progress = no_progress
+) -> Figures:
+    """Next-code cross-entropy: config.json, model.safetensors, curve.jsonl."""
+    prepared = PreparedData.load(data)
+    catalog = Catalog.load(tokens / "catalog.parquet")
+    model, curve = run_pretrain(prepared, _history(prepared, config), catalog, config, progress)
+    with atomic_directory(out) as aside:
+        model.save(aside / "model")
+        write_curve(aside, "pretrain", curve)
+    return {
+        "parameters": sum(p.numel() for p in model.parameters()),
+        "epochs": len(curve),
+        "train_loss": curve[-1]["train_loss"],
+        "validation_loss": min(record["validation_loss"] for record in curve),
+    }
+
+
+def align(
+    config: RunConfig, data: Path, tokens: Path, model: Path, out: Path, progress: Progress = no_progress
+) -> Figures:
+    """Listwise ORPO from the pretrained model: config.json, model.safetensors, curve.jsonl."""
+    prepared = PreparedData.load(data)
+    catalog = Catalog.load(tokens / "catalog.parquet")
+    codebooks = torch.from_numpy(Tokenizer.load(tokens / "tokenizer").codebooks)
+    aligned = HiGR.load(model / "model")
+    curve = run_orpo(aligned, prepared, _history(prepared, config), catalog, codebooks, config, progress)
+    with atomic_directory(out) as aside:
+        aligned.save(aside / "model")
+        write_curve(aside, "align", curve)
+    pairs = {f"pairs_{kind}": count for kind, count in curve[0]["pairs"].items()}
+    return {"validation_loss": min(record["validation_loss"] for record in curve), **pairs}
+
+
+def evaluate(
+    config: RunConfig,
+    data: Path,
+    tokens: Path,
+    baseline: Path,
+    pretrained: Path,
+    aligned: Path,
+    out: Path,
+    progress: Progress = no_progress,
+) -> Figures:
+    """All models on the test slates: evaluation.json, report.html."""
+    prepared = PreparedData.load(data)
+    catalog = Catalog.load(tokens / "catalog.parquet")
+    slates = prepared.split("test")
+    disabled = disabled_items(prepared.items)
+    beam = config.decode.beam_width
+    incumbent = Incumbent.load(baseline)
+    evaluation = run_evaluate(
+        {
+            "popularity": Popularity.fit(prepared),
+            "incumbent": incumbent,
+            "higr_pretrained": HiGRRecommender(HiGR.load(pretrained / "model"), catalog, beam, disabled),
+            "higr": HiGRRecommender(HiGR.load(aligned / "model"), catalog, beam, disabled),
+        },
+        slates,
+        _history(prepared, config).contexts(slates),
+        prepared.items,
+        config.evaluation,
+        config.seed,
+        reference="popularity",
+        progress=progress,
+    )
+    with atomic_directory(out) as aside:
+        evaluation.save(aside)
+        write_evaluation_report(evaluation, aside / "report.html", "higr")
+    return {
+        f"{model}_{metric}": round(mean, 6)
+        for model, row in _means(evaluation).items()
+        for metric, mean in row.items()
+    }
+
+
+def bundle(
+    config: RunConfig,
+    data: Path,
+    tokens: Path,
+    baseline: Path,
+    model: Path,
+    evaluation: Path,
+    out: Path,
+    progress: Progress = no_progress,
+) -> Figures:
+    """One verified directory that serving loads."""
+    prepared = PreparedData.load(data)
+    progress("bundle", 0, 1)
+    catalog = Catalog.load(tokens / "catalog.parquet")
+    recommender = HiGRRecommender(
+        HiGR.load(model / "model"), catalog, config.decode.beam_width, disabled_items(prepared.items)
+    )
+    written = write_bundle(
+        out,
+        items=prepared.items,
+        tokenizer=tokens / "tokenizer",
+        catalog=tokens / "catalog.parquet",
+        model=model / "model",
+        baseline=baseline,
+        reference={
+            "predictions": _reference_predictions(prepared, recommender, config),
+            "feedback": _reference_feedback(prepared),
+        },
+        data_fingerprint=prepared.report["fingerprint"],
+        config=config.model_dump(mode="json"),
+        metrics=_means(Evaluation.load(evaluation)),
+    )
+    progress("bundle", 1, 1)
+    return {"version": written.version, "items": len(catalog)}
+
+
+def disabled_items(items: pa.Table) -> list[str]:
+    """Ids of the items that must never be shown."""
+    statuses = zip(items["item_id"].to_pylist(), items["status"].to_pylist(), strict=True)
+    return [item for item, status in statuses if status == "disabled"]
+
+
+def _means(evaluation: Evaluation) -> dict[str, dict[str, float]]:
+    """Model, metric: mean."""
+    return {
+        model: {metric: value.mean for metric, value in row.items()}
+        for model, row in evaluation.values.items()
+    }
+
+
+def _history(data: PreparedData, config: RunConfig) -> HistoryIndex:
+    return HistoryIndex.build(data.events, data.users, config.data)
+
+
+def _reference_predictions(data: PreparedData, recommender: HiGRRecommender, config: RunConfig) -> pa.Table:
+    """What this model shows in its validation period, in the shape of the prediction log."""
+    slates = data.split("validation")
+    if slates.num_rows > REFERENCE_SLATES:
+        rng = np.random.default_rng(config.seed)
+        slates = slates.take(np.sort(rng.choice(slates.num_rows, REFERENCE_SLATES, replace=False)))
+    contexts = _history(data, config).contexts(slates)
+    size, batch = config.decode.slate_size, BATCH
+    shown = [
+        slate
+        for start in range(0, len(contexts), batch)
+        for slate in recommender.recommend(
+            contexts[start : start + batch],
+            size,
+            [frozenset(c.item_ids) for c in contexts[start : start + batch]],
+        )
+    ]
+    count = len(shown)
+    return pa.table(
+        {
+            "request_id": slates["slate_id"],
+            "timestamp": slates["timestamp"],
+            "user_id": slates["user_id"],
+            "source": ["higr"] * count,
+            "fallback_reason": [None] * count,
+            "model_version": ["reference"] * count,
+            "item_ids": [slate.item_ids for slate in shown],
+            "scores": [slate.scores for slate in shown],
+            "semantic_ids": [slate.semantic_ids for slate in shown],
+            "history_length": [len(context.item_ids) for context in contexts],
+            "degraded": [False] * count,
+            "latency_ms": [0.0] * count,
+        },
+        schema=PREDICTIONS,
+    )
+
+
+def _reference_feedback(data: PreparedData) -> pa.Table:
+    """How exposures were received in the validation period."""
+    moment = LABELLED_EVENTS.field("timestamp").type
+    start, end = (pa.scalar(data.report[name]).cast(moment) for name in ("validation_start", "test_start"))
+    times = data.events["timestamp"]
+    return data.events.filter(pc.and_(pc.greater_equal(times, start), pc.less(times, end)))
+
+
+STAGES: dict[str, Callable[[RunConfig, Path, Progress], Figures]] = {
+    "data": lambda config, run, progress: prepare(config, run / "data", progress),
+    "tokenize": lambda config, run, progress: tokenize(config, run / "data", run / "tokens", progress),
+    "baseline": lambda config, run, progress: fit_baseline(config, run / "data", run / "baseline", progress),
+    "pretrain": lambda config, run, progress: pretrain(
+        config, run / "data", run / "tokens", run / "pretrained", progress
+    ),
+    "align": lambda config, run, progress: align(
+        config, run / "data", run / "tokens", run / "pretrained", run / "aligned", progress
+    ),
+    "evaluate": lambda config, run, progress: evaluate(
+        config,
+        run / "data",
+        run / "tokens",
+        run / "baseline",
+        run / "pretrained",
+        run / "aligned",
+        run / "evaluation",
+        progress,
+    ),
+    "bundle": lambda config, run, progress: bundle(
+        config,
+        run / "data",
+        run / "tokens",
+        run / "baseline",
+        run / "aligned",
+        run / "evaluation",
+        run / "bundle",
+        progress,
+    ),
+}
+"""Each stage over one run directory, in order."""

@@ -1,0 +1,112 @@
+"""Run: pytest tests/test_bundle.py"""
+
+import json
+import shutil
+from pathlib import Path
+
+import pyarrow as pa
+import pytest
+
+from higr.bundle import Bundle, write_bundle
+from higr.data.logs import PREDICTIONS
+from higr.data.schemas import LABELLED_EVENTS
+from higr.decode.recommender import HiGRRecommender
+from higr.errors import BundleError
+from higr.slate import UserContext
+
+
+@pytest.fixture
+def bundle(nano_bundle: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(nano_bundle, tmp_path / "bundle"))
+
+
+def test_every_part_loads_and_the_parts_fit(nano_bundle: Path) -> None:
+    opened = Bundle.open(nano_bundle)
+    assert len(opened.catalog) == opened.items.num_rows
+    encoding = opened.tokenizer.encode(opened.items)
+    assert opened.tokenizer.id == opened.catalog.tokenizer_id == opened.model.tokenizer_id
+    assert len(encoding.item_ids) == len(opened.catalog)
+    assert opened.reference("predictions").schema.equals(PREDICTIONS)
+    assert opened.reference("feedback").schema.equals(LABELLED_EVENTS)
+    slate = HiGRRecommender.from_bundle(opened).recommend([UserContext("anyone")], 5)[0]
+    fallback = opened.baseline.recommend([UserContext("anyone")], 5)[0]
+    assert len(slate.item_ids) == len(fallback.item_ids) == 5
+
+
+def test_one_flipped_bit_anywhere_does_not_load(bundle: Path) -> None:
+    files = sorted(file for file in bundle.rglob("*") if file.is_file())
+    assert len(files) > 8
+    for file in files:
+        content = file.read_bytes()
+        for place in (0, len(content) // 2, len(content) - 1):
+            file.write_bytes(content[:place] + bytes([content[place] ^ 1]) + content[place + 1 :])
+            with pytest.raises(BundleError):
+                Bundle.open(bundle)
+        file.write_bytes(content)
+    Bundle.open(bundle)
+
+
+def test_a_missing_and_an_added_file_are_named(bundle: Path) -> None:
+    (bundle / "note.txt").write_text("hello")
+    with pytest.raises(BundleError, match=r"note\.txt is not in the manifest"):
+        Bundle.open(bundle)
+    (bundle / "note.txt").unlink()
+    (bundle / "model" / "model.safetensors").unlink()
+    with pytest.raises(BundleError, match=r"model/model\.safetensors is missing"):
+        Bundle.open(bundle)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (None, "has no manifest.json"),
+        ("{", "manifest.json is not JSON"),
+        ("[]", "schema version None; this version of higr reads 1"),
+        ('{"schema_version": 2}', "schema version 2; this version of higr reads 1"),
+        ('{"schema_version": 1}', "manifest.json: version: Field required"),
+    ],
+)
+def test_a_bad_manifest_is_named(bundle: Path, text: str | None, message: str) -> None:
+    (bundle / "manifest.json").unlink()
+    if text is not None:
+        (bundle / "manifest.json").write_text(text)
+    with pytest.raises(BundleError, match=message.replace(".", r"\.")):
+        Bundle.open(bundle)
+
+
+def _rewrite(bundle: Path, out: Path) -> Bundle:
+    opened = Bundle.open(bundle) if (bundle / "manifest.json").exists() else None
+    return write_bundle(
+        out,
+        items=opened.items if opened else pa.table({}),
+        tokenizer=bundle / "tokenizer",
+        catalog=bundle / "catalog.parquet",
+        model=bundle / "model",
+        baseline=bundle / "baseline",
+        reference={},
+        data_fingerprint="",
+        config={},
+        metrics={},
+    )
+
+
+def test_parts_of_different_tokenizers_make_no_bundle(bundle: Path, tmp_path: Path) -> None:
+    config = json.loads((bundle / "model" / "config.json").read_text())
+    (bundle / "model" / "config.json").write_text(json.dumps({**config, "tokenizer_id": "another"}))
+    (bundle / "manifest.json").unlink()
+    with pytest.raises(BundleError, match="model was built with tokenizer another"):
+        _rewrite(bundle, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_file_that_could_execute_makes_no_bundle(bundle: Path, tmp_path: Path) -> None:
+    (bundle / "model" / "weights.pkl").write_bytes(b"")
+    (bundle / "manifest.json").unlink()
+    with pytest.raises(BundleError, match=r"model/weights\.pkl is not JSON, Parquet or safetensors"):
+        _rewrite(bundle, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_equal_content_has_an_equal_version(nano_bundle: Path, tmp_path: Path) -> None:
+    one, two = _rewrite(nano_bundle, tmp_path / "one"), _rewrite(nano_bundle, tmp_path / "two")
+    assert one.version == two.version != Bundle.open(nano_bundle).version
