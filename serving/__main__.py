@@ -1,0 +1,212 @@
+"""`python -m serving`: transformer, predictor, or both, behind KServe's server."""
+
+import socket
+import sys
+from contextlib import ExitStack
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.console import Console
+
+from higr import metrics as names
+from higr.bundle import Bundle
+from higr.errors import BundleError, HigrError
+from serving.display import Shelf
+from serving.fallback import Ladder
+from serving.features import FeastFeatures, Features, NoFeatures
+from serving.guard import MAX_BODY_BYTES, MAX_PREDICTOR_BODY_BYTES
+from serving.metrics import Metrics
+from serving.prediction_log import PredictionLog
+from serving.remote import PREDICTOR, RemotePredictor
+from serving.switch import Switch
+from serving.transformer import Limits, Transformer
+
+if TYPE_CHECKING:
+    from serving.ask import SlateMaker
+
+
+app = typer.Typer(add_completion=False)
+
+
+class Role(StrEnum):
+    """What this process is."""
+
+    all = "all"
+    transformer = "transformer"
+    predictor = "predictor"
+
+
+@app.command()
+def main(
+    bundle: Annotated[Path, typer.Option(help="The model bundle: a directory with manifest.json.")],
+    role: Annotated[
+        Role,
+        typer.Option(
+            help="all: both in one process; predictor: bundle and context in, slates out; "
+            "transformer: features, deadline, fallback, the endpoint clients call."
+        ),
+    ] = Role.all,
+    predictor_host: Annotated[
+        str | None,
+        typer.Option(
+            "--predictor-host",
+            "--predictor_host",
+            help="Where the predictor is (HOST, HOST:PORT or URL); role transformer only. KServe sets it.",
+        ),
+    ] = None,
+    http_port: Annotated[
+        int, typer.Option("--http-port", "--http_port", min=1, max=65535, help="KServe binds every address.")
+    ] = 8080,
+    model_name: Annotated[
+        str, typer.Option("--model-name", "--model_name", help="NAME of /v1/models/NAME:predict.")
+    ] = "higr",
+    features: Annotated[
+        Path | None,
+        typer.Option(help="Feature store made by `python -m feature_repo materialise`; none: no features."),
+    ] = None,
+    log_dir: Annotated[
+        Path | None, typer.Option(help="Where the prediction log goes; none: nothing is logged.")
+    ] = None,
+    switch: Annotated[
+        Path | None, typer.Option(help="File with one word: auto, higr or baseline; none: auto.")
+    ] = None,
+    deadline_ms: Annotated[
+        float, typer.Option(min=1, max=60_000, help="Time a request may take, fallback included.")
+    ] = 300.0,
+) -> None:
+    """Serve ordered slates: POST /v1/models/higr:predict."""
+    try:
+        _refuse_taken(http_port)
+        if role is Role.transformer and predictor_host is None:
+            raise HigrError("role transformer has no predictor; give --predictor-host HOST:PORT")
+        if role is not Role.transformer and predictor_host is not None:
+            raise HigrError(f"--predictor-host is for role transformer; this is role {role}")
+        with ExitStack() as stack:
+            _serve(
+                stack,
+                bundle=Bundle.open(bundle),
+                role=role,
+                predictor_host=predictor_host,
+                http_port=http_port,
+                model_name=model_name,
+                features=features,
+                log_dir=log_dir,
+                switch=switch,
+                deadline_ms=deadline_ms,
+            )
+    except HigrError as error:
+        Console(stderr=True, soft_wrap=True, markup=False, highlight=False).print(f"error: {error}")
+        raise typer.Exit(2) from None
+
+
+def _serve(
+    stack: ExitStack,
+    *,
+    bundle: Bundle,
+    role: Role,
+    predictor_host: str | None,
+    http_port: int,
+    model_name: str,
+    features: Path | None,
+    log_dir: Path | None,
+    switch: Path | None,
+    deadline_ms: float,
+) -> None:
+    # kserve parses sys.argv when it is imported, and takes our options for misspelt ones of its own.
+    sys.argv = sys.argv[:1]
+    from serving import server
+
+    server.configure()
+    metrics = Metrics()
+    metrics.show_bundle(bundle.version)
+    limits = _limits(bundle, deadline_ms)
+    models: list[server._Model] = []
+    maker: SlateMaker
+    if predictor_host is None:
+        # Torch and the model are loaded only where slates are decoded.
+        from serving.predictor import Predictor
+
+        predictor = Predictor.load(bundle)
+        predictor.warm_up(limits.slate_size)
+        stack.callback(predictor.close)
+        models.append(server.PredictorModel(PREDICTOR, predictor))
+        maker = predictor
+    else:
+        maker = RemotePredictor(predictor_host)
+    if role is not Role.predictor:
+        transformer = _transformer(stack, bundle, limits, maker, metrics, features, log_dir, switch)
+        models.append(server.PublicModel(model_name, transformer))
+    body = MAX_PREDICTOR_BODY_BYTES if role is Role.predictor else MAX_BODY_BYTES
+    server.serve(models, http_port, metrics, body)
+
+
+def _limits(bundle: Bundle, deadline_ms: float) -> Limits:
+    config = bundle.manifest.config
+    try:
+        return Limits(
+            deadline=deadline_ms / 1000,
+            slate_size=config["decode"]["slate_size"],
+            max_slate_size=config["model"]["max_slate_size"],
+        )
+    except KeyError as missing:
+        raise BundleError(
+            f"bundle {bundle.path}: its configuration lacks {missing}; build it again"
+        ) from None
+
+
+def _refuse_taken(port: int) -> None:
+    """KServe's own error comes after the model is loaded, and is a line among many."""
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("0.0.0.0", port))
+        except OSError as error:
+            raise HigrError(f"port {port}: {error.strerror}; give another --http-port") from None
+
+
+def _transformer(
+    stack: ExitStack,
+    bundle: Bundle,
+    limits: Limits,
+    maker: "SlateMaker",
+    metrics: Metrics,
+    features: Path | None,
+    log_dir: Path | None,
+    switch: Path | None,
+) -> Transformer:
+    shelf = Shelf.of(bundle)
+    ladder = Ladder(shelf.eligible, bundle.baseline, bundle.baseline.popularity.item_ids)
+    ladder.warm_up(limits.slate_size)
+    stack.callback(ladder.close)
+    source: Features = NoFeatures()
+    if features is not None:
+        source = FeastFeatures(features)
+        source.warm_up()
+        stack.callback(source.close)
+    log = None
+    if log_dir is not None:
+        log = PredictionLog(
+            log_dir,
+            on_failure=lambda: metrics.count(names.LOG_FAILURES),
+            on_write=lambda seconds: metrics.observe(names.STEP_SECONDS, seconds, "log"),
+        )
+        stack.callback(log.close)
+    lever = Switch(switch, lambda: metrics.count(names.SWITCH_ERRORS))
+    metrics.show_switch(lambda: lever.position)
+    return Transformer(
+        limits=limits,
+        version=bundle.version,
+        shelf=shelf,
+        predictor=maker,
+        ladder=ladder,
+        features=source,
+        switch=lever,
+        metrics=metrics,
+        log=log,
+    )
+
+
+if __name__ == "__main__":
+    app()

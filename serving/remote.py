@@ -1,0 +1,92 @@
+"""A predictor at the end of a wire: KServe V1 over HTTP."""
+
+from collections.abc import Sequence
+
+import httpx
+
+from higr.slate import Slate
+from serving.ask import Ask, Made
+from serving.schemas import (
+    Context,
+    PredictorInstance,
+    PredictorRequest,
+    PredictorResponse,
+    PredictorSlate,
+)
+
+PREDICTOR = "higr-predictor"
+"""Name of the predictor's model, in one process with the transformer or apart from it."""
+
+
+class RemotePredictor:
+    """Asks `http://HOST/v1/models/higr-predictor:predict`; connections are kept and made anew as needed.
+
+    Args:
+        host: `name`, `name:port` or a URL, as KServe gives it to a transformer.
+    """
+
+    def __init__(self, host: str) -> None:
+        base = host if "://" in host else f"http://{host}"
+        self._url = f"{base.rstrip('/')}/v1/models/{PREDICTOR}:predict"
+        # No proxies or certificates from the environment: the predictor is next door.
+        self._client = httpx.AsyncClient(trust_env=False, limits=httpx.Limits(max_connections=100))
+
+    async def make(self, asks: Sequence[Ask], seconds: float) -> Made:
+        body = PredictorRequest(
+            instances=[_instance(ask) for ask in asks], deadline_ms=seconds * 1000
+        ).model_dump_json()
+        try:
+            # httpx's time-outs are per phase; the wait for the whole answer is bounded by the caller.
+            answer = await self._client.post(
+                self._url, content=body, headers={"content-type": "application/json"}, timeout=seconds
+            )
+        except httpx.TimeoutException as error:
+            raise TimeoutError(type(error).__name__) from None
+        except httpx.TransportError as error:
+            raise ConnectionError(type(error).__name__) from None
+        if answer.status_code == 504:
+            raise TimeoutError("the predictor's own deadline")
+        answer.raise_for_status()
+        parsed = PredictorResponse.model_validate_json(answer.content)
+        slates = [
+            Slate(tuple(p.item_ids), tuple(p.scores), tuple(tuple(codes) for codes in p.semantic_ids))
+            for p in parsed.predictions
+        ]
+        return Made(slates, parsed.model_version)
+
+
+def _instance(ask: Ask) -> PredictorInstance:
+    context = ask.context
+    return PredictorInstance(
+        user_id=context.user_id,
+        slate_size=ask.slate_size,
+        context=Context(
+            item_ids=list(context.item_ids),
+            feedback=[int(level) for level in context.feedback],
+            profile=dict(context.profile),
+        ),
+        exclude_items=sorted(ask.exclude),
+    )
+
+
+def asks_of(request: PredictorRequest) -> list[Ask]:
+    """The other end of the wire: what the predictor was asked."""
+    return [
+        Ask(i.context.user_context(i.user_id), i.slate_size, frozenset(i.exclude_items))
+        for i in request.instances
+    ]
+
+
+def response_of(made: Made) -> PredictorResponse:
+    """The other end of the wire: what the predictor answers."""
+    return PredictorResponse(
+        predictions=[
+            PredictorSlate(
+                item_ids=list(slate.item_ids),
+                scores=[float(score) for score in slate.scores],
+                semantic_ids=[[int(code) for code in codes] for codes in slate.semantic_ids],
+            )
+            for slate in made.slates
+        ],
+        model_version=made.model_version,
+    )

@@ -1,0 +1,211 @@
+"""Requests and responses as they are on the wire (KServe V1), and the errors of bad requests.
+
+Every limit is here. A field that is not named here is refused: a misspelt constraint must not be
+taken for no constraint.
+"""
+
+from typing import Annotated, Any, Literal, Self, TypeVar
+
+import orjson
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from higr.errors import InputError
+from higr.slate import UserContext
+
+MAX_INSTANCES = 32
+MAX_HISTORY = 500
+MAX_EXCLUDED = 1000
+MAX_SLATE = 50
+
+Id = Annotated[str, Field(min_length=1, max_length=128)]
+ProfileValue = Annotated[str, Field(max_length=128)]
+Source = Literal["higr", "baseline", "popular"]
+
+
+class Wire(BaseModel):
+    """Base of all messages: no coercion ("5" is not 5), no unknown fields."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+
+class Context(Wire):
+    """What is known of a user: recent items, oldest first, and one feedback level an item.
+
+    Feedback levels: 0 negative, 1 exposed, 2 engaged, 3 strong.
+    """
+
+    item_ids: list[str] = Field(default_factory=list)
+    feedback: list[Annotated[int, Field(ge=0, le=3)]] = Field(default_factory=list)
+    profile: dict[str, str] = Field(default_factory=dict)
+
+    @model_validator(mode="after")
+    def _aligned(self) -> Self:
+        if len(self.item_ids) != len(self.feedback):
+            raise ValueError(
+                f"{len(self.item_ids)} item_ids, {len(self.feedback)} feedback levels; give one level an item"
+            )
+        return self
+
+    def user_context(self, user_id: str) -> UserContext:
+        return UserContext(user_id, tuple(self.item_ids), tuple(self.feedback), self.profile)
+
+
+class RequestContext(Context):
+    """A client's own context; given, it is used instead of the stored features."""
+
+    item_ids: Annotated[list[Id], Field(max_length=MAX_HISTORY)] = Field(default_factory=list)
+    feedback: Annotated[list[Annotated[int, Field(ge=0, le=3)]], Field(max_length=MAX_HISTORY)] = Field(
+        default_factory=list
+    )
+    profile: Annotated[dict[Id, ProfileValue], Field(max_length=64)] = Field(default_factory=dict)
+
+
+class Constraints(Wire):
+    """What the slate must not hold."""
+
+    exclude_items: Annotated[list[Id], Field(max_length=MAX_EXCLUDED)] = Field(default_factory=list)
+    exclude_seen: bool = Field(default=True, description="leave out what the context already holds")
+
+
+class Instance(Wire):
+    """One slate asked for."""
+
+    user_id: Id
+    slate_size: int | None = Field(
+        default=None, ge=1, le=MAX_SLATE, description="none: as the bundle is configured"
+    )
+    context: RequestContext | None = None
+    constraints: Constraints = Constraints()
+    request_id: Id | None = Field(default=None, description="joins the logs; made here when not given")
+
+
+class PredictRequest(Wire):
+    """Body of `POST /v1/models/higr:predict`."""
+
+    instances: Annotated[list[Instance], Field(min_length=1, max_length=MAX_INSTANCES)]
+
+
+class Item(Wire):
+    """One place of a slate; `position` 1 is shown first, `semantic_id` has D codes."""
+
+    item_id: str
+    position: int
+    score: float
+    semantic_id: list[int]
+    title: str | None
+    category: str | None
+    duration_seconds: float | None
+
+
+class Prediction(Wire):
+    """One slate answered, and why it looks as it does.
+
+    Attributes:
+        source: who made it.
+        fallback_reason: why it was not HiGR; null when it was.
+        degraded: made without the user's stored features.
+        model_version: the bundle that made it.
+    """
+
+    request_id: str
+    user_id: str
+    items: list[Item]
+    source: Source
+    fallback_reason: str | None
+    degraded: bool
+    model_version: str
+
+
+class PredictResponse(Wire):
+    """Body of the answer: one prediction an instance, in order."""
+
+    predictions: list[Prediction]
+
+
+class PredictorInstance(Wire):
+    """One slate the transformer asks of the predictor: everything is decided already.
+
+    Lists have no limits of their own: stored features may be longer than what a client may send.
+    """
+
+    user_id: Id
+    slate_size: int = Field(ge=1, le=MAX_SLATE)
+    context: Context
+    exclude_items: list[str]
+
+
+class PredictorRequest(Wire):
+    """Body of `POST /v1/models/higr-predictor:predict`."""
+
+    instances: Annotated[list[PredictorInstance], Field(min_length=1, max_length=MAX_INSTANCES)]
+    deadline_ms: float = Field(
+        default=1000.0, gt=0, le=60_000, description="work not begun by then is dropped"
+    )
+
+
+class PredictorSlate(Wire):
+    """One slate as decoded."""
+
+    item_ids: list[str]
+    scores: list[float]
+    semantic_ids: list[list[int]]
+
+
+class PredictorResponse(Wire):
+    """Body of the predictor's answer."""
+
+    predictions: list[PredictorSlate]
+    model_version: str
+
+
+class RequestError(InputError):
+    """A request that is answered 4xx.
+
+    Attributes:
+        path: the field at fault as the client wrote it, `instances[0].slate_size`.
+        field: its name in these schemas, safe as a metric label: never what a client made up.
+    """
+
+    def __init__(self, path: str, field: str, problem: str) -> None:
+        super().__init__(f"{path}: {problem}")
+        self.path, self.field = path, field
+
+
+Message = TypeVar("Message", bound=Wire)
+
+
+def parse(model: type[Message], payload: Any) -> Message:
+    """Check a body: a mapping KServe has decoded, or bytes it has not (unusual content types).
+
+    Raises:
+        RequestError: not JSON, not of this form, or over a limit.
+    """
+    if isinstance(payload, bytes | str):
+        try:
+            payload = orjson.loads(payload)
+        except orjson.JSONDecodeError as error:
+            raise RequestError("body", "body", f"not JSON: {error}") from None
+    if not isinstance(payload, dict):
+        raise RequestError("body", "body", 'a JSON object is due, {"instances": [...]}')
+    try:
+        return model.model_validate(payload)
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False)[0]
+    loc = first["loc"]
+    named = [part for part in loc if isinstance(part, str) and part in _FIELDS]
+    problem = str(first["msg"]).removeprefix("Value error, ")
+    raise RequestError(_path(loc), named[-1] if named else "body", problem)
+
+
+def _path(loc: tuple[int | str, ...]) -> str:
+    path = ""
+    for part in loc:
+        path += f"[{part}]" if isinstance(part, int) else f".{part[:64]}"
+    return path.removeprefix(".") or "body"
+
+
+_FIELDS = {
+    name
+    for model in (RequestContext, Constraints, Instance, PredictRequest, PredictorInstance, PredictorRequest)
+    for name in model.model_fields
+}

@@ -1,0 +1,118 @@
+"""KServe around transformer and predictor: decoding of bodies, status codes, start and stop.
+
+Importing this module imports kserve, which parses `sys.argv`: see `serving.__main__`.
+"""
+
+import copy
+from http import HTTPStatus
+from typing import Any
+
+import kserve
+from fastapi import Request
+from fastapi.responses import JSONResponse
+from kserve.logging import KSERVE_LOG_CONFIG, configure_logging
+from kserve.model_server import app
+from kserve.protocol.rest import server as rest
+
+from higr import metrics as names
+from serving.ask import SlateMaker
+from serving.guard import Guard
+from serving.metrics import Metrics
+from serving.remote import asks_of, response_of
+from serving.schemas import PredictorRequest, PredictRequest, RequestError, parse
+from serving.transformer import Transformer
+
+STOP_GRACE_SECONDS = 10
+"""Longest wait for requests in flight after SIGTERM."""
+
+
+class _Model(kserve.Model):
+    """What both models share: bodies are checked here, and only V1 is served."""
+
+    def __init__(self, name: str, message: type[PredictRequest] | type[PredictorRequest]) -> None:
+        super().__init__(name)
+        self._message = message
+        self.ready = True
+
+    async def preprocess(self, payload: Any, headers: dict[str, str] | None = None) -> Any:
+        if isinstance(payload, kserve.InferRequest):
+            raise RequestError("path", "path", f"V2 is not served; POST to /v1/models/{self.name}:predict")
+        return parse(self._message, payload)
+
+
+class PublicModel(_Model):
+    """The endpoint: `POST /v1/models/NAME:predict`."""
+
+    def __init__(self, name: str, transformer: Transformer) -> None:
+        super().__init__(name, PredictRequest)
+        self._transformer = transformer
+
+    async def predict(
+        self,
+        payload: PredictRequest,
+        headers: dict[str, str] | None = None,
+        response_headers: dict[str, str] | None = None,
+    ) -> dict[str, Any]:
+        return (await self._transformer.answer(payload)).model_dump()
+
+
+class PredictorModel(_Model):
+    """What the transformer calls when it runs apart; clients have no business with it."""
+
+    def __init__(self, name: str, predictor: SlateMaker) -> None:
+        super().__init__(name, PredictorRequest)
+        self._predictor = predictor
+
+    async def predict(
+        self,
+        payload: PredictorRequest,
+        headers: dict[str, str] | None = None,
+        response_headers: dict[str, str] | None = None,
+    ) -> dict[str, Any]:
+        made = await self._predictor.make(asks_of(payload), payload.deadline_ms / 1000)
+        return response_of(made).model_dump()
+
+
+def serve(models: list[_Model], http_port: int, metrics: Metrics, max_body_bytes: int) -> None:
+    """Serve until SIGTERM or SIGINT; returns when the requests in flight are answered."""
+
+    def refuse(error: str, path: str, field: str) -> JSONResponse:
+        metrics.count(names.REJECTED, field)
+        return JSONResponse({"error": error, "field": path}, HTTPStatus.BAD_REQUEST)
+
+    async def bad_request(request: Request, error: RequestError) -> JSONResponse:
+        return refuse(str(error), error.path, error.field)
+
+    async def bad_body(request: Request, error: Exception) -> JSONResponse:
+        return refuse(f"body: {error}", "body", "body")
+
+    async def late(request: Request, error: Exception) -> JSONResponse:
+        return JSONResponse({"error": "deadline passed"}, HTTPStatus.GATEWAY_TIMEOUT)
+
+    async def failed(request: Request, error: Exception) -> JSONResponse:
+        return JSONResponse({"error": "internal error"}, HTTPStatus.INTERNAL_SERVER_ERROR)
+
+    server = kserve.ModelServer(
+        http_port=http_port,
+        workers=1,  # more would each hold a model; scale by replicas
+        enable_grpc=False,
+        enable_latency_logging=False,
+        grace_period=STOP_GRACE_SECONDS,
+    )
+    app.add_exception_handler(RequestError, bad_request)
+    app.add_exception_handler(TimeoutError, late)
+    # KServe's own two return the text of any exception to the client and log bodies' errors with a trace.
+    rest.invalid_input_handler, rest.generic_exception_handler = bad_body, failed
+    app.add_middleware(
+        Guard, max_bytes=max_body_bytes, on_too_large=lambda: metrics.count(names.REJECTED, "body")
+    )
+    server.start(models)
+
+
+def configure() -> None:
+    """One line an event: KServe's line and three more a request are off."""
+    config = copy.deepcopy(KSERVE_LOG_CONFIG)
+    for name in ("kserve.trace", "uvicorn.access"):
+        config["loggers"][name]["level"] = "WARNING"
+    config["loggers"]["higr"] = {"handlers": ["kserve"], "level": "INFO", "propagate": False}
+    configure_logging(config)

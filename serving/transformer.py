@@ -1,0 +1,206 @@
+"""The transformer: request in, slates out, within the deadline, whatever happens behind it.
+
+1. contexts: from the request, else from the feature store, else empty (`degraded`)
+2. slates: from the predictor, else down the ladder
+3. answer, counted and logged
+
+This module knows no server: `serving.server` puts it behind KServe.
+"""
+
+import asyncio
+import logging
+import time
+import uuid
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from higr import metrics as names
+from serving.ask import Ask, SlateMaker
+from serving.display import Shelf
+from serving.fallback import Answer, Ladder
+from serving.features import Features, Known
+from serving.metrics import Metrics
+from serving.prediction_log import PredictionLog
+from serving.schemas import Instance, Prediction, PredictRequest, PredictResponse, RequestError
+from serving.switch import Switch
+
+logger = logging.getLogger("higr.serving")
+
+FEATURES_SHARE = 0.2
+"""Of the deadline: longest wait for features."""
+FALLBACK_SHARE = 0.25
+"""Of the deadline: kept for the ladder when the predictor has used up its own."""
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Attributes:
+    deadline: seconds a request may take.
+    slate_size: when the request names none.
+    max_slate_size: longest slate the bundle's planner can plan.
+    """
+
+    deadline: float
+    slate_size: int
+    max_slate_size: int
+
+
+class Transformer:
+    """What a client of the endpoint talks to. `version` names the bundle of the rungs below HiGR."""
+
+    def __init__(
+        self,
+        *,
+        limits: Limits,
+        version: str,
+        shelf: Shelf,
+        predictor: SlateMaker,
+        ladder: Ladder,
+        features: Features,
+        switch: Switch,
+        metrics: Metrics,
+        log: PredictionLog | None,
+    ) -> None:
+        self._limits, self._version, self._shelf = limits, version, shelf
+        self._predictor, self._ladder, self._features = predictor, ladder, features
+        self._switch, self._metrics, self._log = switch, metrics, log
+
+    async def answer(self, request: PredictRequest) -> PredictResponse:
+        """One prediction an instance, in order.
+
+        Raises:
+            RequestError: a slate longer than the bundle can plan.
+        """
+        started = time.perf_counter()
+        sizes = self._sizes(request.instances)
+        known = await self._contexts(request.instances)
+        asks = [
+            Ask(k.context, size, frozenset(_excluded(instance, k)))
+            for k, size, instance in zip(known, sizes, request.instances, strict=True)
+        ]
+        made = await self._slates(asks, started)
+        seconds = time.perf_counter() - started
+        predictions = [
+            self._finish(instance, k, answer, version, seconds)
+            for instance, k, (answer, version) in zip(request.instances, known, made, strict=True)
+        ]
+        return PredictResponse(predictions=predictions)
+
+    def _sizes(self, instances: Sequence[Instance]) -> list[int]:
+        sizes = [instance.slate_size or self._limits.slate_size for instance in instances]
+        for row, size in enumerate(sizes):
+            if size > self._limits.max_slate_size:
+                raise RequestError(
+                    f"instances[{row}].slate_size",
+                    "slate_size",
+                    f"{size} is more than the {self._limits.max_slate_size} items this bundle plans",
+                )
+        return sizes
+
+    async def _contexts(self, instances: Sequence[Instance]) -> list[Known]:
+        given = {
+            row: Known(instance.context.user_context(instance.user_id))
+            for row, instance in enumerate(instances)
+            if instance.context is not None
+        }
+        wanted = [row for row in range(len(instances)) if row not in given]
+        if wanted:
+            started = time.perf_counter()
+            read = await self._features.read(
+                [instances[row].user_id for row in wanted], self._limits.deadline * FEATURES_SHARE
+            )
+            self._metrics.observe(names.STEP_SECONDS, time.perf_counter() - started, "features")
+            given.update(zip(wanted, read, strict=True))
+        return [given[row] for row in range(len(instances))]
+
+    async def _slates(self, asks: Sequence[Ask], started: float) -> list[tuple[Answer, str]]:
+        """An answer an ask, with the version of the bundle it came from."""
+        answers: list[tuple[Answer, str] | None] = [None] * len(asks)
+        reasons = ["switch"] * len(asks)
+        if self._switch.position != "baseline":
+            answers, reasons = await self._predicted(asks, started)
+        failed = [row for row, answer in enumerate(answers) if answer is None]
+        if failed:
+            begun = time.perf_counter()
+            left = max(0.0, started + self._limits.deadline - begun)
+            fallen = await self._ladder.fall([asks[r] for r in failed], [reasons[r] for r in failed], left)
+            self._metrics.observe(names.STEP_SECONDS, time.perf_counter() - begun, "baseline")
+            for row, answer in zip(failed, fallen, strict=True):
+                answers[row] = (answer, self._version)
+        return [answer for answer in answers if answer is not None]
+
+    async def _predicted(
+        self, asks: Sequence[Ask], started: float
+    ) -> tuple[list[tuple[Answer, str] | None], list[str]]:
+        """What HiGR made and can be shown; where there is nothing, the reason."""
+        begun = time.perf_counter()
+        seconds = started + self._limits.deadline * (1 - FALLBACK_SHARE) - begun
+        nothing: list[tuple[Answer, str] | None] = [None] * len(asks)
+        try:
+            made = await asyncio.wait_for(self._predictor.make(asks, max(seconds, 0.001)), seconds)
+        except TimeoutError:
+            return nothing, ["deadline"] * len(asks)
+        except ConnectionError:
+            return nothing, ["unreachable"] * len(asks)
+        except Exception as error:
+            # A predictor may fail in any way; each way ends in a slate and is counted by its reason.
+            logger.warning("event=predictor_failed error=%s", type(error).__name__)
+            return nothing, ["predictor_error"] * len(asks)
+        finally:
+            self._metrics.observe(names.STEP_SECONDS, time.perf_counter() - begun, "predictor")
+        if not isinstance(made.slates, Sequence) or len(made.slates) != len(asks):
+            logger.warning("event=invalid_slate fault='not one slate an ask' asks=%d", len(asks))
+            return nothing, ["invalid_slate"] * len(asks)
+        answers = list(nothing)
+        for row, (slate, ask) in enumerate(zip(made.slates, asks, strict=True)):
+            fault = self._ladder.fault(slate, ask)
+            if fault is None:
+                answers[row] = (Answer(slate, "higr", None), made.model_version)
+            else:
+                logger.warning("event=invalid_slate fault=%r", fault)
+        return answers, ["invalid_slate"] * len(asks)
+
+    def _finish(
+        self, instance: Instance, known: Known, answer: Answer, version: str, seconds: float
+    ) -> Prediction:
+        prediction = Prediction(
+            request_id=instance.request_id or uuid.uuid4().hex,
+            user_id=instance.user_id,
+            items=self._shelf.items(answer.slate),
+            source=answer.source,
+            fallback_reason=answer.reason,
+            degraded=known.degraded is not None,
+            model_version=version,
+        )
+        self._metrics.count(names.SLATES, answer.source, answer.reason or "")
+        self._metrics.observe(names.REQUEST_SECONDS, seconds, answer.source)
+        if known.degraded is not None:
+            self._metrics.count(names.DEGRADED, known.degraded)
+        if self._log is not None:
+            self._log.append(_row(prediction, len(known.context.item_ids), seconds))
+        return prediction
+
+
+def _excluded(instance: Instance, known: Known) -> Iterable[str]:
+    yield from instance.constraints.exclude_items
+    if instance.constraints.exclude_seen:
+        yield from known.context.item_ids
+
+
+def _row(prediction: Prediction, history_length: int, seconds: float) -> dict[str, object]:
+    """As `higr.data.logs.PREDICTIONS` has it."""
+    return {
+        "request_id": prediction.request_id,
+        "timestamp": datetime.now(UTC),
+        "user_id": prediction.user_id,
+        "source": prediction.source,
+        "fallback_reason": prediction.fallback_reason,
+        "model_version": prediction.model_version,
+        "item_ids": [item.item_id for item in prediction.items],
+        "scores": [item.score for item in prediction.items],
+        "semantic_ids": [item.semantic_id for item in prediction.items],
+        "history_length": history_length,
+        "degraded": prediction.degraded,
+        "latency_ms": seconds * 1000,
+    }

@@ -1,0 +1,42 @@
+"""docs/serving.md says what the code does: options, reasons, metrics, and bodies that parse."""
+
+import json
+import re
+from pathlib import Path
+
+import typer
+
+from serving.__main__ import app
+from serving.metrics import SERVING
+from serving.schemas import PredictRequest, PredictResponse, parse
+
+PAGE = (Path(__file__).resolve().parents[2] / "docs" / "serving.md").read_text()
+
+
+def test_every_option_is_there_and_no_other() -> None:
+    command = typer.main.get_command(app)
+    options = {opt for p in command.params for opt in p.opts if "_" not in opt} - {"--help"}
+    rows = set(re.findall(r"^\| `(--[a-z-]+)", PAGE, re.MULTILINE))
+    assert rows == options
+
+
+def test_every_metric_is_there() -> None:
+    for metric in SERVING:
+        assert metric.name in PAGE
+
+
+def test_the_request_and_the_answer_parse() -> None:
+    body = re.search(r"-d '\n(\{.*?\})'", PAGE, re.DOTALL)
+    assert body is not None
+    parse(PredictRequest, json.loads(body[1]))
+    answer = re.search(r"```json\n(.*?)```", PAGE, re.DOTALL)
+    assert answer is not None
+    PredictResponse.model_validate_json(answer[1])
+
+
+def test_the_limits_are_those_of_the_code() -> None:
+    assert "At most 32 instances and 2 MiB" in PAGE
+    from serving.guard import MAX_BODY_BYTES
+    from serving.schemas import MAX_EXCLUDED, MAX_INSTANCES
+
+    assert (MAX_INSTANCES, MAX_BODY_BYTES, MAX_EXCLUDED) == (32, 2 * 1024 * 1024, 1000)

@@ -1,0 +1,76 @@
+"""What a predictor at the other end of a socket can do wrong."""
+
+import asyncio
+
+import pytest
+
+from higr.slate import UserContext
+from serving.ask import Ask
+from serving.remote import RemotePredictor
+
+ASK = Ask(UserContext("u", ("a",), (2,), {"age": "18"}), 2, frozenset({"b"}))
+GOOD = (
+    b'{"predictions": [{"item_ids": ["c", "d"], "scores": [1.0, 0.5], "semantic_ids": [[1, 2], [3, 4]]}], '
+    b'"model_version": "v"}'
+)
+
+
+def answer(status: bytes, body: bytes) -> bytes:
+    return b"HTTP/1.1 " + status + b"\r\ncontent-length: " + str(len(body)).encode() + b"\r\n\r\n" + body
+
+
+async def made(reply: bytes | None) -> tuple[object, bytes]:
+    """What the client makes of a reply (none: silence), and the request as it was sent."""
+    seen = bytearray()
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        head = await reader.readuntil(b"\r\n\r\n")
+        length = int(head.lower().split(b"content-length: ")[1].split(b"\r\n")[0])
+        seen.extend(head + await reader.readexactly(length))
+        if reply is not None:
+            writer.write(reply)
+            await writer.drain()
+            writer.close()
+        else:
+            await asyncio.sleep(1)
+
+    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    port = server.sockets[0].getsockname()[1]
+    try:
+        return await RemotePredictor(f"127.0.0.1:{port}").make([ASK], 0.3), bytes(seen)
+    finally:
+        server.close()
+
+
+def test_a_good_answer_is_read_and_all_that_was_asked_is_sent() -> None:
+    answered, sent = asyncio.run(made(answer(b"200 OK", GOOD)))
+    assert answered.model_version == "v"  # type: ignore[attr-defined]
+    (slate,) = answered.slates  # type: ignore[attr-defined]
+    assert (slate.item_ids, slate.scores, slate.semantic_ids) == (("c", "d"), (1.0, 0.5), ((1, 2), (3, 4)))
+    assert sent.startswith(b"POST /v1/models/higr-predictor:predict HTTP/1.1")
+    for part in (b'"user_id":"u"', b'"slate_size":2', b'"exclude_items":["b"]', b'"deadline_ms":300'):
+        assert part in sent
+
+
+@pytest.mark.parametrize(
+    ("reply", "error"),
+    [
+        (None, TimeoutError),
+        (answer(b"504 Gateway Timeout", b"{}"), TimeoutError),
+        (b"", ConnectionError),
+        (b"garbage\r\n\r\n", ConnectionError),
+        (b"HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\n{", ConnectionError),
+        (answer(b"500 Internal Server Error", b"{}"), Exception),
+        (answer(b"200 OK", b"{"), ValueError),
+        (answer(b"200 OK", b'{"predictions": []}'), ValueError),
+        (answer(b"200 OK", GOOD.replace(b"1.0", b'"1"')), ValueError),
+    ],
+)
+def test_each_bad_answer_is_an_error(reply: bytes | None, error: type[Exception]) -> None:
+    with pytest.raises(error):
+        asyncio.run(made(reply))
+
+
+def test_nobody_there() -> None:
+    with pytest.raises(ConnectionError):
+        asyncio.run(RemotePredictor("127.0.0.1:1").make([ASK], 1))

@@ -1,0 +1,304 @@
+"""The real thing: KServe's server in processes of its own, over loopback.
+
+embedded     `--role all`, the default: both models, features, prediction log
+predictor    stopped, killed and started again
+transformer  in front of it: its feature store is missing, its switch is moved
+"""
+
+import signal
+import socket
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pyarrow.parquet as pq
+import pytest
+from typer.testing import CliRunner
+
+from higr.bundle import Bundle
+from higr.data.context import HistoryIndex
+from higr.data.logs import PREDICTIONS
+from higr.data.prepared import PreparedData
+from serving.__main__ import app
+from serving.guard import MAX_BODY_BYTES
+from serving.metrics import SERVING
+from tests.serving.process import Server, free_port
+
+pytestmark = pytest.mark.slow
+
+DEADLINE_MS = 4000
+"""Long enough for a busy machine; what is tested is the order of events."""
+
+
+@pytest.fixture(scope="module")
+def ports() -> tuple[int, int]:
+    return free_port(), free_port()
+
+
+@pytest.fixture(scope="module")
+def servers(
+    workshop: Path, bundle: Bundle, store: Path, ports: tuple[int, int]
+) -> Iterator[dict[str, Server]]:
+    """All three, started side by side."""
+    (workshop / "switch").write_text("auto")
+    common = ["--bundle", str(bundle.path), "--deadline-ms", str(DEADLINE_MS)]
+    made = {
+        "embedded": Server(
+            workshop, "higr", [*common, "--features", str(store), "--log-dir", str(workshop / "log")]
+        ),
+        "predictor": predictor(workshop, bundle, ports[0]),
+        "transformer": Server(
+            workshop,
+            "higr",
+            [
+                *[*common, "--role", "transformer", "--model_name", "higr"],
+                *["--predictor_host", f"127.0.0.1:{ports[0]}"],
+                *["--features", str(workshop / "no-store"), "--switch", str(workshop / "switch")],
+            ],
+        ),
+    }
+    try:
+        for server in made.values():
+            server.wait()
+        yield made
+    finally:
+        for server in made.values():
+            server.stop()
+
+
+def predictor(folder: Path, bundle: Bundle, port: int) -> Server:
+    return Server(folder, "higr-predictor", ["--bundle", str(bundle.path), "--role", "predictor"], port)
+
+
+@pytest.fixture
+def embedded(servers: dict[str, Server]) -> Server:
+    return servers["embedded"]
+
+
+@pytest.fixture
+def transformer(servers: dict[str, Server]) -> Server:
+    return servers["transformer"]
+
+
+def shown(prediction: dict[str, Any]) -> list[str]:
+    return [item["item_id"] for item in prediction["items"]]
+
+
+def test_a_known_user_gets_a_whole_slate_from_stored_features(
+    embedded: Server, bundle: Bundle, data: PreparedData, index: HistoryIndex
+) -> None:
+    user = data.users["user_id"][0].as_py()
+    (prediction,) = embedded.predict({"user_id": user, "slate_size": 5, "request_id": "known"})
+    assert (prediction["source"], prediction["fallback_reason"]) == ("higr", None)
+    assert prediction["degraded"] is False
+    assert (prediction["request_id"], prediction["user_id"]) == ("known", user)
+    assert prediction["model_version"] == bundle.version
+    items = prediction["items"]
+    assert [item["position"] for item in items] == [1, 2, 3, 4, 5]
+    rows = {row["item_id"]: row for row in bundle.items.to_pylist()}
+    for item in items:
+        row = rows[item["item_id"]]
+        assert (item["title"], item["category"]) == (row["text"], row["category"])
+        assert item["duration_seconds"] == round(row["duration_seconds"], 2)
+        place = bundle.catalog.position[item["item_id"]]
+        assert item["semantic_id"] == bundle.catalog.codes[place].tolist()
+    assert not set(shown(prediction)) & set(index.context(user).item_ids)
+
+
+def test_the_same_context_gives_the_same_slate_however_it_comes(
+    embedded: Server, data: PreparedData, index: HistoryIndex
+) -> None:
+    user = data.users["user_id"][1].as_py()
+    context = index.context(user)
+    given = {
+        "item_ids": list(context.item_ids),
+        "feedback": [int(level) for level in context.feedback],
+        "profile": dict(context.profile),
+    }
+    (stored,) = embedded.predict({"user_id": user})
+    (requested,) = embedded.predict({"user_id": "someone else", "context": given})
+    assert shown(stored) == shown(requested)
+    assert requested["degraded"] is False
+
+
+def test_an_unknown_user_is_served_and_marked(embedded: Server) -> None:
+    (prediction,) = embedded.predict({"user_id": "stranger"})
+    assert (prediction["source"], prediction["degraded"], len(prediction["items"])) == ("higr", True, 5)
+
+
+def test_excluded_items_and_sizes(embedded: Server) -> None:
+    (first,) = embedded.predict({"user_id": "stranger", "slate_size": 10})
+    (second,) = embedded.predict(
+        {"user_id": "stranger", "slate_size": 10, "constraints": {"exclude_items": shown(first)}}
+    )
+    assert len(set(shown(first)) | set(shown(second))) == 20
+
+
+def test_a_batch_is_answered_in_order(embedded: Server) -> None:
+    sizes = [3, 1, 10, 3, 1]
+    answers = embedded.predict(*({"user_id": f"u{n}", "slate_size": size} for n, size in enumerate(sizes)))
+    assert [(a["user_id"], len(a["items"])) for a in answers] == [(f"u{n}", s) for n, s in enumerate(sizes)]
+    assert len({a["request_id"] for a in answers}) == len(sizes)
+
+
+@pytest.mark.parametrize(
+    ("body", "content_type", "status", "field"),
+    [
+        (b"{", "application/json", 400, "body"),
+        (b"", "application/json", 400, "body"),
+        (b"[]", "application/json", 400, "body"),
+        (b"{", "application/json; charset=utf-8", 400, "body"),
+        (b"\x00\xff", "application/octet-stream", 400, "body"),
+        (b"{}", "application/json", 400, "instances"),
+        (b'{"instances": 5}', "application/json", 400, "instances"),
+        (b'{"instances": [{}]}', "text/plain", 400, "instances[0].user_id"),
+        (b'{"instances": [{"user_id": 5}]}', "application/json", 400, "instances[0].user_id"),
+        (
+            b'{"instances": [{"user_id": "u", "slate_size": 11}]}',
+            "application/json",
+            400,
+            "instances[0].slate_size",
+        ),
+        (b'{"instances": [{"user_id": "u", "x": 1}]}', "application/json", 400, "instances[0].x"),
+        (b" " * (MAX_BODY_BYTES + 1), "application/json", 413, "body"),
+    ],
+)
+def test_bad_requests_are_4xx_naming_the_field(
+    embedded: Server, body: bytes, content_type: str, status: int, field: str
+) -> None:
+    answer = embedded.client.post(
+        "/v1/models/higr:predict", content=body, headers={"content-type": content_type}
+    )
+    assert (answer.status_code, answer.json()["field"]) == (status, field)
+    assert answer.json()["error"].startswith(field)
+
+
+@pytest.mark.parametrize("content_type", ["application/json; charset=utf-8", "text/plain", ""])
+def test_good_bodies_are_taken_whatever_their_content_type(embedded: Server, content_type: str) -> None:
+    answer = embedded.client.post(
+        "/v1/models/higr:predict",
+        content=b'{"instances": [{"user_id": "u"}]}',
+        headers={"content-type": content_type} if content_type else {},
+    )
+    assert answer.status_code == 200
+    assert len(answer.json()["predictions"][0]["items"]) == 5
+
+
+def test_what_is_not_served_is_4xx(embedded: Server) -> None:
+    tensor = {"name": "x", "shape": [1], "datatype": "BYTES", "data": ["u"]}
+    answer = embedded.client.post("/v2/models/higr/infer", json={"inputs": [tensor]})
+    assert (answer.status_code, answer.json()["field"]) == (400, "path")
+    assert embedded.client.post("/v2/repository/models/higr/unload").status_code == 404
+    assert embedded.client.post("/v1/models/nobody:predict", json={"instances": []}).status_code == 404
+    assert embedded.ready()
+
+
+def test_metrics_have_the_names_of_the_contract(embedded: Server, bundle: Bundle) -> None:
+    samples = embedded.metrics()
+    families = {metric.name for metric in SERVING}
+    bare = {name.removesuffix(s) for name, _ in samples for s in ("_total", "_bucket", "_sum", "_count")}
+    assert families <= bare
+    assert samples["higr_bundle_info", frozenset({("version", bundle.version)})] == 1
+    assert samples["higr_switch_position", frozenset({("position", "auto")})] == 1
+    assert samples["higr_rejected_requests_total", frozenset({("field", "slate_size")})] >= 1
+    assert samples["higr_slates_total", frozenset({("source", "higr"), ("reason", "")})] >= 1
+
+
+def test_apart_the_transformer_serves_what_the_predictor_makes(
+    servers: dict[str, Server], bundle: Bundle
+) -> None:
+    """And without its feature store it goes on, degraded; with a context it needs none."""
+    asked = {"user_id": "u", "slate_size": 7, "constraints": {"exclude_items": ["v0000000"]}}
+    (apart,) = servers["transformer"].predict(asked)
+    (together,) = servers["embedded"].predict(asked)
+    assert (apart["source"], apart["degraded"]) == ("higr", True)
+    assert apart["items"] == together["items"]
+    (given,) = servers["transformer"].predict({**asked, "context": {"profile": {"age": "18"}}})
+    assert (given["source"], given["degraded"]) == ("higr", False)
+    samples = servers["transformer"].metrics()
+    assert samples["higr_degraded_requests_total", frozenset({("reason", "store_failed")})] == 1
+
+
+def test_the_switch_decides_from_the_next_request_on(transformer: Server, workshop: Path) -> None:
+    for word, source, reason in (
+        ("baseline", "baseline", "switch"),
+        ("nonsense", "baseline", "switch"),
+        ("higr", "higr", None),
+    ):
+        aside = workshop / "switch.new"
+        aside.write_text(word)
+        aside.replace(workshop / "switch")
+        (prediction,) = transformer.predict({"user_id": "u"})
+        assert (prediction["source"], prediction["fallback_reason"]) == (source, reason)
+    samples = transformer.metrics()
+    assert samples["higr_switch_position", frozenset({("position", "higr")})] == 1
+    assert samples["higr_switch_errors_total", frozenset()] == 1
+
+
+def test_a_hung_predictor_costs_the_deadline_and_no_more(servers: dict[str, Server]) -> None:
+    servers["predictor"].send(signal.SIGSTOP)
+    started = time.monotonic()
+    (prediction,) = servers["transformer"].predict({"user_id": "u"})
+    took = time.monotonic() - started
+    servers["predictor"].send(signal.SIGCONT)
+    assert (prediction["source"], prediction["fallback_reason"]) == ("baseline", "deadline")
+    assert len(prediction["items"]) == 5
+    assert 0.75 * DEADLINE_MS / 1000 <= took < 2 * DEADLINE_MS / 1000
+    (prediction,) = servers["transformer"].predict({"user_id": "u"})
+    assert prediction["source"] == "higr"
+
+
+def test_a_killed_predictor_is_replaced_by_the_baseline_until_it_is_back(
+    servers: dict[str, Server], workshop: Path, bundle: Bundle
+) -> None:
+    old = servers["predictor"]
+    old.stop(signal.SIGKILL)
+    answers = [servers["transformer"].predict({"user_id": "u"})[0] for _ in range(5)]
+    assert {answer["source"] for answer in answers} == {"baseline"}
+    assert {answer["fallback_reason"] for answer in answers} == {"unreachable"}
+    assert all(len(set(shown(answer))) == 5 for answer in answers)
+    servers["predictor"] = predictor(workshop, bundle, old.port).wait()
+    (prediction,) = servers["transformer"].predict({"user_id": "u"})
+    assert prediction["source"] == "higr"
+
+
+def test_a_stopped_server_has_logged_every_answer(embedded: Server, workshop: Path) -> None:
+    """Last: it ends the embedded server."""
+    embedded.predict(*({"user_id": "u", "request_id": f"last-{n}"} for n in range(8)))
+    samples = embedded.metrics()
+    answered = sum(value for (name, _), value in samples.items() if name == "higr_slates_total")
+    assert embedded.stop() == 0
+    tables = [pq.read_table(part) for part in (workshop / "log").iterdir()]
+    assert all(table.schema.equals(PREDICTIONS) for table in tables)
+    ids = [value for table in tables for value in table["request_id"].to_pylist()]
+    assert len(ids) == len(set(ids)) == answered
+    assert {f"last-{n}" for n in range(8)} <= set(ids)
+    with pytest.raises(httpx.TransportError):
+        httpx.get(f"http://127.0.0.1:{embedded.port}/", trust_env=False)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--bundle", "nowhere"], "error: nowhere is not a bundle: it has no manifest.json"),
+        (["--bundle", "nowhere", "--role", "transformer"], "error: role transformer has no predictor"),
+        (["--bundle", "nowhere", "--predictor-host", "h"], "error: --predictor-host is for role transformer"),
+    ],
+)
+def test_a_start_that_cannot_be_is_one_line_and_status_2(arguments: list[str], message: str) -> None:
+    ended = CliRunner().invoke(app, [*arguments, "--http-port", str(free_port())])
+    assert ended.exit_code == 2
+    assert ended.stderr.startswith(message)
+    assert ended.stderr.count("\n") == 1
+
+
+def test_a_taken_port_is_said_before_anything_is_loaded() -> None:
+    with socket.socket() as holder:
+        holder.bind(("127.0.0.1", 0))
+        holder.listen()
+        port = holder.getsockname()[1]
+        ended = CliRunner().invoke(app, ["--bundle", "nowhere", "--http-port", str(port)])
+    assert ended.exit_code == 2
+    assert ended.stderr == f"error: port {port}: Address already in use; give another --http-port\n"

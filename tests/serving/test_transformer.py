@@ -1,0 +1,254 @@
+"""The transformer without a server: real bundle, real ladder; the predictor behind it misbehaves."""
+
+import asyncio
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from prometheus_client import CollectorRegistry
+
+from higr.bundle import Bundle
+from higr.slate import Slate, UserContext
+from serving.ask import Ask, Made
+from serving.display import Shelf
+from serving.fallback import Ladder
+from serving.features import Known, NoFeatures
+from serving.metrics import Metrics
+from serving.predictor import Predictor
+from serving.schemas import PredictRequest, PredictResponse, RequestError, parse
+from serving.switch import Switch
+from serving.transformer import Limits, Transformer
+
+Predict = Callable[[Sequence[Ask]], Any]
+
+
+class Scripted:
+    """A predictor that does what it is told."""
+
+    def __init__(self, script: Predict, after: float = 0) -> None:
+        self.script, self.after = script, after
+        self.asked: list[Ask] = []
+
+    async def make(self, asks: Sequence[Ask], seconds: float) -> Made:
+        self.asked.extend(asks)
+        await asyncio.sleep(self.after)
+        return Made(self.script(asks), "predictor-version")
+
+
+class Remembers:
+    """A feature source that knows one user."""
+
+    async def read(self, user_ids: Sequence[str], seconds: float) -> list[Known]:
+        return [
+            Known(UserContext(u, (SEEN,), (2,))) if u == "known" else Known(UserContext(u), "unknown_user")
+            for u in user_ids
+        ]
+
+
+SEEN = "v0000003"
+
+
+class Bench:
+    def __init__(self, bundle: Bundle) -> None:
+        self.shelf = Shelf.of(bundle)
+        self.ladder = Ladder(self.shelf.eligible, bundle.baseline, bundle.baseline.popularity.item_ids)
+        self.registry = CollectorRegistry()
+        self.metrics = Metrics(self.registry)
+        self.rows: list[dict[str, Any]] = []
+        self.append = self.rows.append  # stands for the log: one method
+
+    def ask(
+        self, predictor: Any, *instances: dict[str, Any], features: Any = None, switch: Any = None
+    ) -> PredictResponse:
+        transformer = Transformer(
+            limits=Limits(deadline=2.0, slate_size=4, max_slate_size=10),
+            version="own-version",
+            shelf=self.shelf,
+            predictor=predictor,
+            ladder=self.ladder,
+            features=features or NoFeatures(),
+            switch=switch or Switch(None),
+            metrics=self.metrics,
+            log=self,  # type: ignore[arg-type]
+        )
+        return asyncio.run(transformer.answer(parse(PredictRequest, {"instances": list(instances)})))
+
+    def value(self, name: str, **labels: str) -> float | None:
+        return self.registry.get_sample_value(name, labels)
+
+
+@pytest.fixture
+def bench(bundle: Bundle) -> Iterator[Bench]:
+    made = Bench(bundle)
+    yield made
+    made.ladder.close()
+
+
+@pytest.fixture(scope="module")
+def lasting(bundle: Bundle) -> Iterator[Bench]:
+    """One for all the examples of a property."""
+    made = Bench(bundle)
+    yield made
+    made.ladder.close()
+
+
+def first_eligible(asks: Sequence[Ask]) -> list[Slate]:
+    """Right in every way, by a route of its own."""
+    slates = []
+    for ask in asks:
+        items = [f"v{n:07d}" for n in range(200) if f"v{n:07d}" not in ask.exclude][: ask.slate_size]
+        slates.append(Slate(tuple(items), tuple(-float(n) for n in range(len(items)))))
+    return slates
+
+
+def boom(asks: Sequence[Ask]) -> Any:
+    raise RuntimeError("boom")
+
+
+def gone(asks: Sequence[Ask]) -> Any:
+    raise ConnectionRefusedError
+
+
+def test_what_the_predictor_made_is_served_as_it_is(bench: Bench) -> None:
+    answer = bench.ask(Scripted(first_eligible), {"user_id": "u", "slate_size": 2, "request_id": "r"})
+    (prediction,) = answer.predictions
+    assert (prediction.source, prediction.fallback_reason) == ("higr", None)
+    assert (prediction.request_id, prediction.model_version) == ("r", "predictor-version")
+    assert [(i.item_id, i.position, i.score) for i in prediction.items] == [
+        ("v0000000", 1, 0.0),
+        ("v0000001", 2, -1.0),
+    ]
+    assert all(item.title and item.category and item.duration_seconds for item in prediction.items)
+    assert all(len(item.semantic_id) == 3 for item in prediction.items)
+    assert bench.value("higr_slates_total", source="higr", reason="") == 1
+
+
+@pytest.mark.parametrize(
+    ("predictor", "reason"),
+    [
+        (Scripted(boom), "predictor_error"),
+        (Scripted(gone), "unreachable"),
+        (Scripted(first_eligible, after=5), "deadline"),
+        (Scripted(lambda asks: []), "invalid_slate"),
+        (Scripted(lambda asks: first_eligible(asks) * 2), "invalid_slate"),
+        (Scripted(lambda asks: None), "invalid_slate"),
+        (Scripted(lambda asks: [Slate((), ())] * len(asks)), "invalid_slate"),
+        (Scripted(lambda asks: [Slate(("gone",) * 4, (0.0,) * 4)] * len(asks)), "invalid_slate"),
+    ],
+)
+def test_each_failure_of_the_predictor_has_a_reason_and_a_slate(
+    bench: Bench, predictor: Scripted, reason: str
+) -> None:
+    (prediction,) = bench.ask(predictor, {"user_id": "u"}).predictions
+    assert (prediction.source, prediction.fallback_reason) == ("baseline", reason)
+    assert prediction.model_version == "own-version"
+    assert len({item.item_id for item in prediction.items}) == 4
+    assert bench.value("higr_slates_total", source="baseline", reason=reason) == 1
+
+
+def test_one_bad_slate_of_a_batch_falls_alone(bench: Bench) -> None:
+    def second_is_short(asks: Sequence[Ask]) -> list[Slate]:
+        first, _, third = first_eligible(asks)
+        return [first, Slate((), ()), third]
+
+    answer = bench.ask(Scripted(second_is_short), *({"user_id": u} for u in "abc"))
+    assert [(p.user_id, p.source) for p in answer.predictions] == [
+        ("a", "higr"),
+        ("b", "baseline"),
+        ("c", "higr"),
+    ]
+
+
+@settings(max_examples=25, deadline=None)
+@given(
+    size=st.integers(1, 10),
+    exclude=st.lists(st.integers(0, 199).map("v{:07d}".format) | st.just("gone"), max_size=20),
+    slates=st.lists(
+        st.builds(
+            Slate,
+            st.lists(st.integers(0, 210).map("v{:07d}".format), max_size=10).map(tuple),
+            st.lists(st.floats(), max_size=10).map(tuple),
+        ),
+        max_size=2,
+    )
+    | st.none()
+    | st.lists(st.integers(), max_size=2),
+)
+def test_garbage_in_contract_out(lasting: Bench, size: int, exclude: list[str], slates: Any) -> None:
+    instance = {"user_id": "u", "slate_size": size, "constraints": {"exclude_items": exclude}}
+    (prediction,) = lasting.ask(Scripted(lambda asks: slates), instance).predictions
+    shown = [item.item_id for item in prediction.items]
+    assert len(shown) == len(set(shown)) == size
+    assert set(shown) <= set(lasting.shelf.eligible) - set(exclude)
+
+
+def test_switch_on_baseline_leaves_the_predictor_alone(bench: Bench, tmp_path: Any) -> None:
+    (tmp_path / "switch").write_text("baseline")
+    predictor = Scripted(first_eligible)
+    (prediction,) = bench.ask(predictor, {"user_id": "u"}, switch=Switch(tmp_path / "switch")).predictions
+    assert (prediction.source, prediction.fallback_reason) == ("baseline", "switch")
+    assert not predictor.asked
+
+
+def test_contexts_come_from_the_request_then_the_store_then_nowhere(bench: Bench) -> None:
+    predictor = Scripted(first_eligible)
+    answer = bench.ask(
+        predictor,
+        {"user_id": "known"},
+        {"user_id": "known", "context": {"item_ids": ["v0000001", "x"], "feedback": [1, 2]}},
+        {"user_id": "stranger"},
+        features=Remembers(),
+    )
+    assert [ask.context.item_ids for ask in predictor.asked] == [(SEEN,), ("v0000001", "x"), ()]
+    assert [p.degraded for p in answer.predictions] == [False, False, True]
+    assert bench.value("higr_degraded_requests_total", reason="unknown_user") == 1
+    assert [row["history_length"] for row in bench.rows] == [1, 2, 0]
+
+
+def test_what_the_user_has_seen_is_left_out_unless_asked_for(bench: Bench) -> None:
+    predictor = Scripted(first_eligible)
+    bench.ask(
+        predictor,
+        {"user_id": "known", "constraints": {"exclude_items": ["v0000009"]}},
+        {"user_id": "known", "constraints": {"exclude_seen": False}},
+        features=Remembers(),
+    )
+    assert [ask.exclude for ask in predictor.asked] == [{SEEN, "v0000009"}, set()]
+
+
+def test_a_slate_longer_than_the_bundle_plans_is_refused(bench: Bench) -> None:
+    with pytest.raises(RequestError, match=r"instances\[1\]\.slate_size: 11 is more than the 10 items"):
+        bench.ask(Scripted(first_eligible), {"user_id": "u"}, {"user_id": "u", "slate_size": 11})
+
+
+def test_excluding_everything_is_an_empty_slate_not_an_error(bench: Bench) -> None:
+    everything = list(bench.shelf.eligible)
+    for predictor in (Scripted(first_eligible), Scripted(boom)):
+        (prediction,) = bench.ask(
+            predictor, {"user_id": "u", "constraints": {"exclude_items": everything}}
+        ).predictions
+        assert prediction.items == []
+        (prediction,) = bench.ask(
+            predictor, {"user_id": "u", "constraints": {"exclude_items": everything[2:]}}
+        ).predictions
+        assert {item.item_id for item in prediction.items} == set(everything[:2])
+
+
+def test_the_log_has_one_row_a_slate_with_codes_whatever_the_source(bench: Bench) -> None:
+    bench.ask(Scripted(boom), {"user_id": "a", "request_id": "1"}, {"user_id": "b", "request_id": "2"})
+    assert [(r["request_id"], r["user_id"], r["source"]) for r in bench.rows] == [
+        ("1", "a", "baseline"),
+        ("2", "b", "baseline"),
+    ]
+    assert all(len(codes) == 3 for row in bench.rows for codes in row["semantic_ids"])
+
+
+def test_the_real_predictor_decodes_off_the_event_loop(bench: Bench, bundle: Bundle) -> None:
+    predictor = Predictor.load(bundle)
+    predictor.warm_up(4)
+    answer = bench.ask(predictor, {"user_id": "u"}, {"user_id": "v", "slate_size": 10})
+    assert [(p.source, len(p.items)) for p in answer.predictions] == [("higr", 4), ("higr", 10)]
+    assert {p.model_version for p in answer.predictions} == {bundle.version}
+    predictor.close()
