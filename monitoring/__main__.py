@@ -1,0 +1,99 @@
+"""`python -m monitoring drift | export`. A verdict is data: exit code 0 whatever it says, 2 for bad input."""
+
+import json
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Column, Table
+
+from higr.errors import HigrError, InputError
+from monitoring.result import DriftResult
+
+STYLES = {"ok": "green", "no-data": "magenta", "watch": "yellow", "page": "bold red"}
+
+app = typer.Typer(
+    add_completion=False, no_args_is_help=True, help="Drift of served slates and of their reception."
+)
+
+
+@app.command()
+def drift(
+    bundle: Annotated[Path, typer.Option(help="The bundle that serves; its reference is compared against.")],
+    predictions: Annotated[Path, typer.Option(help="Directory of the prediction log's Parquet parts.")],
+    feedback: Annotated[Path, typer.Option(help="Directory of the feedback log's Parquet parts.")],
+    out: Annotated[Path, typer.Option(help="Where drift.html, drift.json and drift.prom go.")],
+    since: Annotated[
+        str | None, typer.Option(help="First moment, ISO 8601; UTC where no zone is given.")
+    ] = None,
+    until: Annotated[str | None, typer.Option(help="End, not included; as --since.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
+) -> None:
+    """Compare a window of the logs with the bundle's reference and write the verdict."""
+    from monitoring.job import run_drift
+    from monitoring.parts import Period
+
+    period = Period(_moment("--since", since), _moment("--until", until))
+    result = run_drift(bundle, predictions, feedback, out, period=period)
+    if as_json:
+        sys.stdout.write(json.dumps(result.model_dump(mode="json")) + "\n")
+        return
+    console = Console()
+    console.print(_table(result))
+    console.print(
+        f"verdict [{STYLES[result.verdict]}]{result.verdict}[/]: {result.reason}",
+        highlight=False,
+        soft_wrap=True,
+    )
+    console.print(f"page    {out / 'drift.html'}", highlight=False, soft_wrap=True)
+
+
+@app.command()
+def export(
+    result: Annotated[Path, typer.Option(help="The drift.json to export; re-read at every scrape.")],
+    port: Annotated[int, typer.Option(help="Port of /metrics.", min=1, max=65535)] = 9105,
+    address: Annotated[str, typer.Option(help="Address to listen on.")] = "0.0.0.0",
+) -> None:
+    """Serve the gauges of the latest result for Prometheus until stopped."""
+    from monitoring.exporter import serve
+
+    try:
+        serve(result, port, address)
+    except OSError as error:
+        raise InputError(
+            f"cannot listen on {address}:{port} ({error.strerror}); choose another --port"
+        ) from None
+
+
+def _table(result: DriftResult) -> Table:
+    table = Table(Column("column", no_wrap=True), "verdict", "PSI", "watch", "page", "rows before", "now")
+    for c in result.columns:
+        figures = [f"{v:.3f}" if v is not None else "-" for v in (c.psi, c.watch, c.page)]
+        verdict = f"[{STYLES[c.verdict]}]{c.verdict}[/]"
+        table.add_row(c.column, verdict, *figures, f"{c.rows_reference:,}", f"{c.rows_current:,}")
+    return table
+
+
+def _moment(option: str, text: str | None) -> datetime | None:
+    if text is None:
+        return None
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        raise InputError(f"{option} {text!r} is not ISO 8601; give it as 2026-01-31T00:00Z") from None
+    return moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
+
+
+def main() -> None:
+    try:
+        app()
+    except HigrError as error:
+        sys.stderr.write(f"monitoring: {error}\n")
+        sys.exit(2)
+
+
+if __name__ == "__main__":
+    main()
