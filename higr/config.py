@@ -4,13 +4,13 @@ Every field has a unit or a meaning. Where the paper (arXiv 2512.24787) gives no
 says "not reported by the paper": the default is then our choice.
 """
 
-from datetime import datetime
+from datetime import UTC, datetime
 from importlib import resources
 from pathlib import Path
 from typing import Any, Literal, Self
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from higr.errors import InputError
 
@@ -79,6 +79,12 @@ class DataConfig(Section):
     max_bad_share: float = Field(
         0.05, ge=0, le=1, description="share of quarantined rows that stops the stage"
     )
+
+    @field_validator("validation_start", "test_start")
+    @classmethod
+    def _in_utc(cls, moment: datetime | None) -> datetime | None:
+        """A moment without a zone is in UTC."""
+        return moment.replace(tzinfo=UTC) if moment is not None and moment.tzinfo is None else moment
 
     @model_validator(mode="after")
     def _order(self) -> Self:

@@ -1,0 +1,34 @@
+"""The slate model, aligned on preferences."""
+
+from kfp import dsl
+from kfp.dsl import Dataset, Input, Metrics, Model, Output
+
+from components.image import IMAGE
+
+
+@dsl.component(base_image=IMAGE, install_kfp_package=False)
+def align(
+    config: str,
+    data: Input[Dataset],
+    tokens: Input[Model],
+    pretrained: Input[Model],
+    model: Output[Model],
+    metrics: Output[Metrics],
+) -> None:
+    """Align the pretrained model on listwise preferences (ORPO)."""
+    from pathlib import Path
+
+    from components.stage import Stage
+
+    with Stage("align", config) as stage:
+        from higr import stages
+
+        figures = stages.align(
+            stage.config,
+            Path(data.path),
+            Path(tokens.path),
+            Path(pretrained.path),
+            Path(model.path),
+            stage.progress,
+        )
+        stage.record(figures, metrics, model)

@@ -1,0 +1,31 @@
+"""Source to checked tables, slates and a split by time."""
+
+from kfp import dsl
+from kfp.dsl import Dataset, Metrics, Output
+
+from components.image import IMAGE
+
+
+@dsl.component(base_image=IMAGE, install_kfp_package=False)
+def prepare(config: str, data_version: str, data: Output[Dataset], metrics: Output[Metrics]) -> None:
+    """Check the source's tables, label engagement, build slates, split by time.
+
+    config: the run's configuration, YAML or JSON. data_version: a name for the state of the files under
+    `data.path`, which on a cluster is a folder mounted into this task; a cached result is reused for an
+    equal name. The simulator has no files and needs none.
+    """
+    from pathlib import Path
+
+    from components.stage import Stage
+
+    with Stage("prepare", config) as stage:
+        from higr import stages
+        from higr.errors import InputError
+
+        if stage.config.data.source != "simulator" and not data_version:
+            raise InputError(
+                f"data_version is empty, so a change of the files in {stage.config.data.path} would go "
+                "unseen; give a date or a checksum"
+            )
+        figures = stages.prepare(stage.config, Path(data.path), stage.progress)
+        stage.record(figures, metrics, data)

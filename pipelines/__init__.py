@@ -1,0 +1,1 @@
+"""Kubeflow pipelines over `components`, compiled for a cluster or run on this machine: one definition."""

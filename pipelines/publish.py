@@ -1,0 +1,62 @@
+"""What a run leaves where people look: copies out of the artifact store, and a summary for machines.
+
+<out>/bundle             the bundle
+<out>/features           the feature store
+<out>/evaluation.json    figures and example slates
+<out>/reports/           tokenizer.html, evaluation.html
+<out>/summary.json       stages, durations, cache hits, figures, paths
+"""
+
+import shutil
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from higr.config import RunConfig
+from higr.files import atomic_directory, atomic_file, write_json
+from pipelines.local import LocalRun
+
+REPORTS = {"tokenize": "tokenizer.html", "evaluate": "evaluation.html"}
+"""Stage to the name of its page."""
+
+
+def publish(run: LocalRun, config: RunConfig, out: Path) -> dict[str, Any]:
+    """Copy the run's results and write the summary, last; returns the summary."""
+    for name in ("bundle", "features"):
+        with atomic_directory(out / name) as aside:
+            shutil.copytree(run.artifacts[name], aside, dirs_exist_ok=True)
+    _copy(run.artifacts["evaluation"] / "evaluation.json", out / "evaluation.json")
+    pages = {"tokenize": run.artifacts["tokenizer_report"], "evaluate": run.artifacts["evaluation_report"]}
+    reports = publish_reports(pages, out)
+    summary = {
+        "name": config.name,
+        "source": config.data.source,
+        "seconds": round(run.seconds, 1),
+        "stages": [asdict(stage) for stage in run.stages],
+        "paths": {
+            "bundle": str(out / "bundle"),
+            "features": str(out / "features"),
+            "evaluation": str(out / "evaluation.json"),
+            "reports": [str(page) for page in reports],
+            "log": str(run.log),
+        },
+    }
+    write_json(out / "summary.json", summary)
+    return summary
+
+
+def publish_reports(pages: Mapping[str, Path], out: Path) -> list[Path]:
+    """Copy pages by stage; also of a run that failed, where they say why."""
+    copied = []
+    for stage, page in pages.items():
+        target = out / "reports" / REPORTS[stage]
+        _copy(page, target)
+        copied.append(target)
+    return copied
+
+
+def _copy(source: Path, target: Path) -> None:
+    with atomic_file(target) as aside:
+        shutil.copyfile(source, aside)
+        aside.chmod(0o644)
