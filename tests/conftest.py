@@ -14,7 +14,12 @@ NANO = {
     "data.simulator.items": 80,
     "tokenizer.epochs": 10,
     "tokenizer.codebook_size": 8,
-    "tokenizer.gate": {"max_collision": 1, "min_concentration": 0, "min_consistency": 0, "min_codebook_use": 0},
+    "tokenizer.gate": {
+        "max_collision": 1,
+        "min_concentration": 0,
+        "min_consistency": 0,
+        "min_codebook_use": 0,
+    },
     "training.epochs": 2,
     "baseline.trees": 10,
     "evaluation.bootstrap": 100,
