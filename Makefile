@@ -37,7 +37,7 @@ demo: setup ## logs -> bundle -> served slates -> drift report, and a summary
 	@$(BIN)/python scripts/demo.py --config $(SOURCE) --run $(RUN) $(if $(DATA),--data $(DATA)) $(if $(KEEP),--keep)
 
 test: setup ## the whole suite; skips, saying why, what needs a missing system package
-	@$(BIN)/python -m pytest
+	@$(BIN)/python -m pytest -n 2 --dist loadfile
 
 lint: setup ## ruff, mypy, the import rule
 	@$(BIN)/ruff check .

@@ -10,6 +10,7 @@ from higr.evaluation.results import Evaluation, Example, ExampleItem
 from higr.evaluation.style import COLORS, CSS
 from higr.evaluation.verdict import label, model_label, verdict
 from higr.files import atomic_file
+from higr.html import page
 
 DEFINITIONS = (
     ("Impression Hit", "share of slates in which at least one recommended item was really exposed"),
@@ -30,9 +31,8 @@ DEFINITIONS = (
 
 def write_report(evaluation: Evaluation, path: Path, subject: str | None = None) -> None:
     """Write `html` to a file, aside first."""
-    page = html(evaluation, subject)
     with atomic_file(path) as aside:
-        aside.write_text(page, encoding="utf-8")
+        aside.write_text(html(evaluation, subject), encoding="utf-8")
 
 
 def html(evaluation: Evaluation, subject: str | None = None) -> str:
@@ -63,11 +63,7 @@ def html(evaluation: Evaluation, subject: str | None = None) -> str:
             _examples(evaluation),
         )
     )
-    return (
-        '<!doctype html><html lang="en"><head><meta charset="utf-8">'
-        '<meta name="viewport" content="width=device-width, initial-scale=1">'
-        f"<title>Slate evaluation</title><style>{CSS}</style></head><body><main>{body}</main></body></html>\n"
-    )
+    return page("Slate evaluation", body, CSS)
 
 
 def _colors(models: Sequence[str], subject: str) -> dict[str, str]:

@@ -1,21 +1,9 @@
-"""How the evaluation page looks: no outside font, script or image."""
+"""How the evaluation page looks, beyond the common frame of `higr.html`."""
 
 COLORS = ("#0f766e", "#c2410c", "#4f46e5", "#a16207", "#be185d", "#0369a1", "#4d7c0f", "#6b7280")
 """One a model: the subject has the first, the others follow in the order of the table."""
 
 CSS = """
-:root { --ink: #1c2526; --soft: #5d6b6c; --line: #e2e7e6; --ground: #f7f8f6; --good: #0f766e;
-  --bad: #b42318; }
-* { box-sizing: border-box; }
-body { margin: 0; background: var(--ground); color: var(--ink); font: 15px/1.5 system-ui,
-  -apple-system, "Segoe UI", Roboto, "Noto Sans", "Helvetica Neue", Arial, sans-serif; }
-main { max-width: 1120px; margin: 0 auto; padding: 40px 28px 64px; }
-h1 { font-size: 15px; font-weight: 600; color: var(--soft); margin: 0 0 14px; }
-h2 { font-size: 19px; margin: 44px 0 6px; letter-spacing: -0.01em; }
-p { margin: 4px 0 14px; max-width: 78ch; }
-.soft { color: var(--soft); }
-.verdict { background: #fff; border: 1px solid var(--line); border-left: 5px solid var(--soft);
-  border-radius: 8px; padding: 20px 26px; }
 .verdict.better { border-left-color: var(--good); }
 .verdict.worse { border-left-color: var(--bad); }
 .verdict strong { display: block; font-size: 24px; line-height: 1.3; letter-spacing: -0.015em;
@@ -24,14 +12,11 @@ p { margin: 4px 0 14px; max-width: 78ch; }
   font-variant-numeric: tabular-nums; }
 .verdict .also { margin: 10px 0 0; }
 .scroll { overflow-x: auto; background: #fff; border: 1px solid var(--line); border-radius: 8px; }
-table { border-collapse: collapse; width: 100%; font-variant-numeric: tabular-nums; }
 th, td { padding: 10px 14px; text-align: right; border-top: 1px solid var(--line); white-space: nowrap;
   }
 thead th { border-top: 0; font-size: 13px; font-weight: 600; color: var(--soft);
   vertical-align: bottom;
   white-space: normal; }
-th:first-child { text-align: left; }
-tbody th { font-weight: 600; }
 td span { display: block; font-size: 12px; color: var(--soft); }
 td b { color: var(--ink); font-weight: 700; }
 td .up { color: var(--good); } td .down { color: var(--bad); }
@@ -39,7 +24,6 @@ td .up { color: var(--good); } td .down { color: var(--bad); }
 .panels { display: grid; grid-template-columns: repeat(auto-fill, minmax(300px, 1fr)); gap: 14px; }
 .panels > div { background: #fff; border: 1px solid var(--line); border-radius: 8px;
   padding: 14px 16px 8px; }
-svg { display: block; width: 100%; height: auto; font-family: inherit; }
 svg .panel { font-size: 13px; font-weight: 600; fill: var(--ink); }
 svg .name { font-size: 12px; fill: var(--ink); }
 svg .tick { font-size: 11px; fill: var(--soft); text-anchor: middle; }
@@ -68,5 +52,5 @@ dt { font-weight: 600; } dd { margin: 0; color: var(--soft); }
   vertical-align: -1px; margin: 0 6px 0 0; }
 .key.engaged { background: #e7f4f1; border-color: #9fd0c5; }
 .key.exposed { background: #f3f4f1; border-color: #cfd5cd; }
-@media (max-width: 640px) { main { padding: 24px 14px; } dl { grid-template-columns: 1fr; } }
+@media (max-width: 640px) { dl { grid-template-columns: 1fr; } }
 """

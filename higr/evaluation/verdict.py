@@ -15,7 +15,7 @@ METRICS = {
     "recall": "Recall",
     "intra_list_diversity": "Diversity",
 }
-MODELS = {"higr": "HiGR"}
+MODELS = {"higr": "HiGR", "higr_pretrained": "HiGR, pretrained"}
 
 
 @dataclass(frozen=True)
