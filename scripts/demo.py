@@ -16,7 +16,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 from rich.console import Console
-from rich.table import Table
+from rich.table import Column, Table
 from servers import Serving
 
 from higr.config import load_config
@@ -71,6 +71,7 @@ def main() -> None:
         serving.stop("predictor", signal.SIGKILL)
         console.print("killed the predictor; the same user asks again")
         answers[f"known user {known}, predictor dead"] = serving.ask([{"user_id": known}])[0]
+        console.print("[dim]watched: seconds that people usually watch the item, in the training period[/]")
         for title, answer in answers.items():
             _print_slate(title, answer, watch)
     _check(answers, known)
@@ -129,16 +130,15 @@ def _write_feedback(data: PreparedData, folder: Path) -> None:
 def _print_slate(title: str, answer: dict[str, Any], watch: dict[str, float]) -> None:
     reason = f", because {answer['fallback_reason']}" if answer["fallback_reason"] else ""
     table = Table(title=f"{title}: by {answer['source']}{reason}", title_justify="left", title_style="bold")
-    for column in ("#", "item", "title", "category"):
+    for column in ("#", "title", "category"):
         table.add_column(column)
-    for column in ("length", "usually watched", "semantic ID"):
-        table.add_column(column, justify="right")
+    for column in ("length", "watched", "semantic ID"):
+        table.add_column(column, justify="right", no_wrap=True)
     for item in answer["items"]:
         seconds = watch.get(item["item_id"])
         table.add_row(
             str(item["position"]),
-            item["item_id"],
-            item["title"] or "[dim](the log has no titles)",
+            item["title"] or f"item {item['item_id']}",
             item["category"],
             f"{item['duration_seconds']:.0f} s" if item["duration_seconds"] else "",
             f"{seconds:.0f} s" if seconds is not None else "",
@@ -162,11 +162,9 @@ def _check(answers: dict[str, dict[str, Any]], known: str) -> None:
 def _summary(done: LocalRun, run: Path, seconds: float) -> None:
     console.print()
     console.rule("[bold]Summary", align="left")
-    stages = Table(title="Stages", title_justify="left", title_style="bold")
-    for column, justify in (("stage", "left"), ("seconds", "right"), ("", "left")):
-        stages.add_column(column, justify=justify)  # type: ignore[arg-type]
+    stages = Table("stage", Column("seconds", justify="right"), title="Stages", title_justify="left")
     for stage in done.stages:
-        stages.add_row(stage.name, f"{stage.seconds:.1f}", "from the cache" if stage.cached else "")
+        stages.add_row(stage.name + (" (from the cache)" if stage.cached else ""), f"{stage.seconds:.1f}")
     console.print(stages)
     evaluation = Evaluation.load(run)
     console.print(quality_table(evaluation))

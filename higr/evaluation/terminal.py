@@ -7,20 +7,28 @@ from higr.evaluation.verdict import label, model_label
 
 
 def table(evaluation: Evaluation) -> Table:
-    """One row a model: mean and interval of each metric, the best mean in bold."""
+    """One row a metric, one column a model, so that it fits 80 characters; the best mean in bold.
+
+    Figures below 1 are written as .1234.
+    """
     counts = f"{evaluation.slates:,} test slates of {evaluation.users:,} users"
     title = f"{counts}, {evaluation.confidence:.0%} intervals"
     result = Table(title=title, title_justify="left")
-    result.add_column("Model", no_wrap=True)
-    for metric in evaluation.metrics:
-        result.add_column(label(metric), justify="right")
-    result.add_column("Coverage", justify="right")
+    result.add_column("")
     for model in evaluation.models:
+        result.add_column(model_label(model), justify="right", min_width=11)
+    for metric in evaluation.metrics:
+        values = [evaluation.values[model][metric] for model in evaluation.models]
+        best = max(value.mean for value in values)
         cells = []
-        for metric in evaluation.metrics:
-            value = evaluation.values[model][metric]
-            best = max(row[metric].mean for row in evaluation.values.values())
-            mean = f"[bold]{value.mean:.4f}[/]" if value.mean == best else f"{value.mean:.4f}"
-            cells.append(f"{mean}\n[dim]{value.low:.4f}–{value.high:.4f}[/]")
-        result.add_row(model_label(model), *cells, f"{evaluation.coverage[model]:.1%}")
+        for value in values:
+            mean = f"[bold]{_short(value.mean)}[/]" if value.mean == best else _short(value.mean)
+            cells.append(f"{mean}\n[dim]{_short(value.low)}–{_short(value.high)}[/]")
+        result.add_row(label(metric), *cells)
+    result.add_row("Coverage", *(f"{evaluation.coverage[model]:.1%}" for model in evaluation.models))
     return result
+
+
+def _short(value: float) -> str:
+    text = f"{value:.4f}"
+    return text[1:] if text.startswith("0.") else text
