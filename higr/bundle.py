@@ -25,7 +25,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from higr.catalog import Catalog
 from higr.errors import BundleError
-from higr.files import atomic_directory, read_table, sha256, write_table
+from higr.files import atomic_directory, read_json, read_table, sha256, write_table
 
 if TYPE_CHECKING:
     from higr.baseline.incumbent import Incumbent
@@ -76,7 +76,7 @@ class Bundle:
 
         Raises:
             BundleError: not a bundle, another schema version, a file missing, added or altered, or
-                parts that were built with different tokenizers.
+                parts that were built with different tokenizers or for different items.
         """
         manifest = _read_manifest(path)
         present = {str(file.relative_to(path)) for file in path.rglob("*") if file.is_file()} - {
@@ -98,12 +98,24 @@ class Bundle:
         return bundle
 
     def _check_parts(self) -> None:
-        model = json.loads((self.path / "model" / "config.json").read_text())
-        for part, built_with in (("catalog", self.catalog.tokenizer_id), ("model", model["tokenizer_id"])):
+        """One tokenizer and one set of items throughout."""
+        for part, built_with in (
+            ("tokenizer", read_json(self.path / "tokenizer" / "tokenizer.json")["id"]),
+            ("catalog", self.catalog.tokenizer_id),
+            ("model", read_json(self.path / "model" / "config.json")["tokenizer_id"]),
+        ):
             if built_with != self.manifest.tokenizer_id:
                 raise BundleError(
-                    f"bundle {self.path}: {part} was built with tokenizer {built_with or 'none'}, the bundle "
-                    f"holds {self.manifest.tokenizer_id}; build the bundle from one run"
+                    f"bundle {self.path}: {part} was built with tokenizer {built_with or 'none'}, "
+                    f"the bundle holds {self.manifest.tokenizer_id}; build the bundle from one run"
+                )
+        items = set(self.items["item_id"].to_pylist())
+        baseline = read_table(self.path / "baseline" / "items.parquet", ["item_id"])["item_id"].to_pylist()
+        for part, ids in (("catalog", self.catalog.item_ids), ("baseline", baseline)):
+            if odd := sorted(items.symmetric_difference(ids)):
+                raise BundleError(
+                    f"bundle {self.path}: {part} and items.parquet differ in {len(odd)} items, "
+                    f"{odd[0]!r} among them; build the bundle from one run"
                 )
 
     @property
@@ -180,7 +192,7 @@ def write_bundle(
             schema_version=SCHEMA_VERSION,
             version="",
             parents=parents,
-            tokenizer_id=Catalog.load(aside / "catalog.parquet").tokenizer_id,
+            tokenizer_id=read_json(aside / "tokenizer" / "tokenizer.json")["id"],
             data_fingerprint=data_fingerprint,
             config=config,
             metrics=metrics,
@@ -196,8 +208,10 @@ def _read_manifest(path: Path) -> Manifest:
     try:
         text = (path / "manifest.json").read_text()
         document = json.loads(text)
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         raise BundleError(f"{path} is not a bundle: it has no manifest.json") from None
+    except OSError as error:
+        raise BundleError(f"bundle {path} cannot be read ({error.strerror})") from None
     except (json.JSONDecodeError, UnicodeDecodeError) as error:
         raise BundleError(
             f"bundle {path}: manifest.json is not JSON ({error}); fetch the bundle again"

@@ -26,7 +26,7 @@ from rich.progress import (
 )
 from rich.table import Table
 
-from higr.config import RunConfig, load_config
+from higr.config import RunConfig, load_config, parse_overrides
 from higr.errors import HigrError
 
 app = typer.Typer(
@@ -50,16 +50,6 @@ SetOption = Annotated[
 ]
 OutOption = Annotated[Path, typer.Option("--out", "-o", help="Directory of this run.")]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print figures as JSON for machines.")]
-
-
-def _overrides(settings: list[str] | None) -> dict[str, Any]:
-    values = {}
-    for setting in settings or []:
-        field, equals, value = setting.partition("=")
-        if not equals or not field:
-            raise HigrError(f"--set {setting!r}: write section.field=value")
-        values[field] = yaml.safe_load(value)
-    return values
 
 
 def _run(
@@ -103,7 +93,7 @@ def _run(
 def _stage(name: str, config: str, settings: list[str] | None, out: Path, json_output: bool) -> None:
     from higr import stages
 
-    run = load_config(config, _overrides(settings))
+    run = load_config(config, parse_overrides(settings))
     _run(name, json_output, lambda progress: stages.STAGES[name](run, out, progress))
 
 
@@ -148,7 +138,7 @@ def run_all(
 @app.command("config")
 def show_config(config: ConfigOption = "demo", settings: SetOption = None) -> None:
     """Print a whole configuration as YAML, defaults filled in: the start of your own."""
-    run: RunConfig = load_config(config, _overrides(settings))
+    run: RunConfig = load_config(config, parse_overrides(settings))
     typer.echo(yaml.safe_dump(run.model_dump(mode="json"), sort_keys=False, allow_unicode=True), nl=False)
 
 

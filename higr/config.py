@@ -285,6 +285,18 @@ class RunConfig(Section):
     evaluation: EvaluationConfig = EvaluationConfig()
     monitoring: MonitoringConfig = MonitoringConfig()
 
+    @model_validator(mode="after")
+    def _slates_fit_the_planner(self) -> Self:
+        longest = self.model.max_slate_size
+        for field, size in (
+            ("training.target_size", self.training.target_size),
+            ("decode.slate_size", self.decode.slate_size),
+            ("evaluation.k", self.evaluation.k),
+        ):
+            if size > longest:
+                raise ValueError(f"{field} is {size}, but model.max_slate_size is {longest}; raise that")
+        return self
+
 
 def presets() -> list[str]:
     """Names of the configurations that come with the package."""
@@ -305,7 +317,10 @@ def load_config(source: str | Path, overrides: dict[str, Any] | None = None) -> 
     if path.suffix in {".yaml", ".yml"}:
         if not path.is_file():
             raise InputError(f"configuration {path} does not exist; presets are {', '.join(presets())}")
-        text = path.read_text()
+        try:
+            text = path.read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            raise InputError(f"configuration {path} cannot be read as UTF-8 text ({error})") from None
     elif str(source) in presets():
         text = resources.files("higr.presets").joinpath(f"{source}.yaml").read_text()
     else:
@@ -313,6 +328,24 @@ def load_config(source: str | Path, overrides: dict[str, Any] | None = None) -> 
             f"no preset {str(source)!r}; presets are {', '.join(presets())}, or give a .yaml file"
         )
     return parse_config(text, str(source), overrides)
+
+
+def parse_overrides(settings: list[str] | None) -> dict[str, Any]:
+    """`["training.epochs=2", ...]` as `load_config` takes them; values are YAML.
+
+    Raises:
+        InputError: no `=`, no field, or a value that is not YAML.
+    """
+    values = {}
+    for setting in settings or []:
+        field, equals, value = setting.partition("=")
+        if not equals or not field:
+            raise InputError(f"--set {setting!r}: write section.field=value")
+        try:
+            values[field] = yaml.safe_load(value)
+        except yaml.YAMLError:
+            raise InputError(f"--set {setting!r}: {value!r} is not a YAML value; quote it") from None
+    return values
 
 
 def parse_config(

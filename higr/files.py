@@ -33,7 +33,11 @@ def atomic_file(path: Path) -> Iterator[Path]:
 
 @contextmanager
 def atomic_directory(path: Path) -> Iterator[Path]:
-    """A fresh directory beside `path` that takes its place when the block ends well."""
+    """A fresh directory beside `path` that takes its place when the block ends well.
+
+    Where `path` exists it is moved away first: for a moment there is none, and it is put back if the
+    new one cannot take its place.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     aside = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}."))
     aside.chmod(0o755)
@@ -42,8 +46,13 @@ def atomic_directory(path: Path) -> Iterator[Path]:
         if path.exists():
             old = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}.old."))
             path.replace(old / "was")
-            aside.replace(path)
-            shutil.rmtree(old)
+            try:
+                aside.replace(path)
+            except OSError:
+                (old / "was").replace(path)
+                raise
+            finally:
+                shutil.rmtree(old)
         else:
             aside.replace(path)
     finally:
@@ -60,7 +69,7 @@ def read_json(path: Path) -> Any:
         return json.loads(path.read_text())
     except FileNotFoundError:
         raise InputError(f"{path} does not exist; run the stage that writes it first") from None
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+    except (OSError, json.JSONDecodeError, UnicodeDecodeError) as error:
         raise InputError(f"{path} is not JSON ({error}); write it again") from None
 
 

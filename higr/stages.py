@@ -10,6 +10,7 @@ half-written. What a stage returns is a flat mapping of figures for people and f
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -35,6 +36,7 @@ from higr.evaluation.results import Evaluation
 from higr.files import atomic_directory, write_json
 from higr.model.higr import HiGR
 from higr.tokenizer.gate import check as check_gate
+from higr.tokenizer.gate import judge
 from higr.tokenizer.quality import measure_quality
 from higr.tokenizer.report import write_report as write_tokenizer_report
 from higr.tokenizer.tokenizer import Tokenizer, build_catalog
@@ -72,16 +74,19 @@ def tokenize(config: RunConfig, data: Path, out: Path, progress: Progress = no_p
     """Items to semantic IDs: tokenizer/, catalog.parquet, quality.json, report.html.
 
     Raises:
-        QualityGateError: the IDs are too poor to train on; the report is written all the same.
+        QualityGateError: the IDs are too poor to train on; only quality.json and report.html are written,
+            so that no later stage can train on them.
     """
     prepared = PreparedData.load(data)
     tokenizer = Tokenizer.fit(prepared, config.tokenizer, config.seed, progress)
     encoding = tokenizer.encode(prepared.items)
     catalog, collisions = build_catalog(encoding, tokenizer)
     quality = measure_quality(encoding, prepared.items, config.tokenizer)
+    verdicts = judge(quality, config.tokenizer.gate)
     with atomic_directory(out) as aside:
-        tokenizer.save(aside / "tokenizer")
-        catalog.save(aside / "catalog.parquet")
+        if all(verdict.passed for verdict in verdicts):
+            tokenizer.save(aside / "tokenizer")
+            catalog.save(aside / "catalog.parquet")
         write_json(aside / "quality.json", {**quality.to_json(), "collisions": collisions.to_json()})
         write_tokenizer_report(
             aside / "report.html", quality, collisions, encoding, prepared.items, config.tokenizer
@@ -118,9 +123,9 @@ def pretrain(
         write_curve(aside, "pretrain", curve)
     return {
         "parameters": sum(p.numel() for p in model.parameters()),
-        "epochs": len(curve),
+        "epochs": len(curve) - 1,
         "train_loss": curve[-1]["train_loss"],
-        "validation_loss": min(record["validation_loss"] for record in curve),
+        **_best_validation(curve),
     }
 
 
@@ -137,7 +142,7 @@ def align(
         aligned.save(aside / "model")
         write_curve(aside, "align", curve)
     pairs = {f"pairs_{kind}": count for kind, count in curve[0]["pairs"].items()}
-    return {"validation_loss": min(record["validation_loss"] for record in curve), **pairs}
+    return {**_best_validation(curve), **pairs}
 
 
 def evaluate(
@@ -222,6 +227,16 @@ def disabled_items(items: pa.Table) -> list[str]:
     """Ids of the items that must never be shown."""
     statuses = zip(items["item_id"].to_pylist(), items["status"].to_pylist(), strict=True)
     return [item for item, status in statuses if status == "disabled"]
+
+
+def _best_validation(curve: list[dict[str, Any]]) -> Figures:
+    """At the start and at its best; nothing where nothing was held out."""
+    if curve[0]["validation_loss"] is None:
+        return {}
+    return {
+        "validation_loss_at_start": curve[0]["validation_loss"],
+        "validation_loss": min(record["validation_loss"] for record in curve),
+    }
 
 
 def _means(evaluation: Evaluation) -> dict[str, dict[str, float]]:

@@ -2,12 +2,15 @@
 
 import json
 import shutil
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
-import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from higr.bundle import Bundle, write_bundle
+from higr.catalog import Catalog
 from higr.data.logs import PREDICTIONS
 from higr.data.schemas import LABELLED_EVENTS
 from higr.decode.recommender import HiGRRecommender
@@ -75,10 +78,9 @@ def test_a_bad_manifest_is_named(bundle: Path, text: str | None, message: str) -
 
 
 def _rewrite(bundle: Path, out: Path) -> Bundle:
-    opened = Bundle.open(bundle) if (bundle / "manifest.json").exists() else None
     return write_bundle(
         out,
-        items=opened.items if opened else pa.table({}),
+        items=pq.read_table(bundle / "items.parquet"),
         tokenizer=bundle / "tokenizer",
         catalog=bundle / "catalog.parquet",
         model=bundle / "model",
@@ -90,18 +92,53 @@ def _rewrite(bundle: Path, out: Path) -> Bundle:
     )
 
 
-def test_parts_of_different_tokenizers_make_no_bundle(bundle: Path, tmp_path: Path) -> None:
+def _another_model(bundle: Path) -> None:
     config = json.loads((bundle / "model" / "config.json").read_text())
     (bundle / "model" / "config.json").write_text(json.dumps({**config, "tokenizer_id": "another"}))
-    (bundle / "manifest.json").unlink()
-    with pytest.raises(BundleError, match="model was built with tokenizer another"):
+
+
+def _another_catalog(bundle: Path) -> None:
+    catalog = Catalog.load(bundle / "catalog.parquet")
+    replace(catalog, tokenizer_id="another").save(bundle / "catalog.parquet")
+
+
+def _another_tokenizer(bundle: Path) -> None:
+    meta = json.loads((bundle / "tokenizer" / "tokenizer.json").read_text())
+    (bundle / "tokenizer" / "tokenizer.json").write_text(json.dumps({**meta, "id": "another"}))
+
+
+def _fewer_baseline_items(bundle: Path) -> None:
+    items = pq.read_table(bundle / "baseline" / "items.parquet")
+    pq.write_table(items.slice(1), bundle / "baseline" / "items.parquet")
+
+
+def _fewer_catalog_items(bundle: Path) -> None:
+    whole = Catalog.load(bundle / "catalog.parquet")
+    fewer = Catalog.build(whole.item_ids[1:], whole.codes[1:], whole.codebook_size, whole.tokenizer_id)
+    fewer.save(bundle / "catalog.parquet")
+
+
+@pytest.mark.parametrize(
+    ("alter", "message"),
+    [
+        (_another_model, "model was built with tokenizer another"),
+        (_another_catalog, "catalog was built with tokenizer another"),
+        (_another_tokenizer, "catalog was built with tokenizer .*, the bundle holds another"),
+        (_fewer_baseline_items, r"baseline and items\.parquet differ in 1 items"),
+        (_fewer_catalog_items, r"catalog and items\.parquet differ in 1 items"),
+    ],
+)
+def test_parts_that_do_not_belong_together_make_no_bundle(
+    alter: Callable[[Path], None], message: str, bundle: Path, tmp_path: Path
+) -> None:
+    alter(bundle)
+    with pytest.raises(BundleError, match=message):
         _rewrite(bundle, tmp_path / "out")
     assert not (tmp_path / "out").exists()
 
 
 def test_a_file_that_could_execute_makes_no_bundle(bundle: Path, tmp_path: Path) -> None:
     (bundle / "model" / "weights.pkl").write_bytes(b"")
-    (bundle / "manifest.json").unlink()
     with pytest.raises(BundleError, match=r"model/weights\.pkl is not JSON, Parquet or safetensors"):
         _rewrite(bundle, tmp_path / "out")
     assert not (tmp_path / "out").exists()
@@ -110,3 +147,9 @@ def test_a_file_that_could_execute_makes_no_bundle(bundle: Path, tmp_path: Path)
 def test_equal_content_has_an_equal_version(nano_bundle: Path, tmp_path: Path) -> None:
     one, two = _rewrite(nano_bundle, tmp_path / "one"), _rewrite(nano_bundle, tmp_path / "two")
     assert one.version == two.version != Bundle.open(nano_bundle).version
+
+
+def test_a_file_is_not_a_bundle(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("{}")
+    with pytest.raises(BundleError, match=r"has no manifest\.json"):
+        Bundle.open(tmp_path / "file")

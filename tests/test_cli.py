@@ -23,6 +23,7 @@ def run(*arguments: str) -> subprocess.CompletedProcess[str]:
         (["data", "-c", "nonesuch"], "no preset 'nonesuch'; presets are demo, kuairand, nano"),
         (["data", "-c", "gone.yaml"], "configuration gone.yaml does not exist"),
         (["data", "--set", "seed"], "--set 'seed': write section.field=value"),
+        (["data", "--set", "seed=[1"], "--set 'seed=[1': '[1' is not a YAML value; quote it"),
         (
             ["data", "--set", "data.slate_size=0"],
             "data.slate_size: Input should be greater than or equal to 1",

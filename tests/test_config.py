@@ -14,6 +14,7 @@ from higr.errors import InputError
         ("modle: {}", "modle: Extra inputs are not permitted"),
         ("model: {width: 100, heads: 3}", "width 100 is not a multiple of 2 * heads (6)"),
         ("tokenizer: {depth: 4}", "level_weights has 2 values; depth 4 needs 3"),
+        ("decode: {slate_size: 11}", "decode.slate_size is 11, but model.max_slate_size is 10; raise that"),
         ("data: {source: kuairand}", "source 'kuairand' needs data.path"),
         (
             "data: {validation_start: 2022-05-02, test_start: 2022-05-01T00:00:00Z}",

@@ -37,7 +37,7 @@ def test_the_same_seed_gives_the_same_ids_weights_and_slates(
     )
 
 
-def test_another_seed_gives_other_ids(nano_run: Path, tmp_path: Path) -> None:
+def test_another_seed_gives_another_world(nano_run: Path, tmp_path: Path) -> None:
     config = load_config("nano", {**NANO, "seed": 1})
     stages.prepare(config, tmp_path / "data")
     assert (
@@ -51,9 +51,11 @@ def test_the_gate_stops_the_run_and_leaves_its_report(nano_run: Path, tmp_path: 
     with pytest.raises(QualityGateError, match="consistency"):
         stages.tokenize(config, nano_run / "data", tmp_path / "tokens")
     assert "consistency" in (tmp_path / "tokens" / "report.html").read_text()
+    assert sorted(file.name for file in (tmp_path / "tokens").iterdir()) == ["quality.json", "report.html"]
 
 
 def test_training_and_alignment_lower_their_losses(nano_run: Path) -> None:
     pretrained, aligned = read_curve(nano_run / "pretrained"), read_curve(nano_run / "aligned")
-    assert pretrained[-1]["train_loss"] < pretrained[0]["train_loss"]
+    assert pretrained[-1]["train_loss"] < pretrained[1]["train_loss"]
     assert sum(aligned[0]["pairs"].values()) > 0
+    assert aligned[-1]["validation_loss"] < aligned[0]["validation_loss"]

@@ -50,7 +50,7 @@ def align(
             _loss(model, held_out_contexts, held_out, rows, codes, settings.alpha)[0].item() * len(rows)
             for rows in torch.arange(len(held_out)).split(settings.batch_size)
         ]
-        return sum(sums) / max(1, len(held_out))
+        return sum(sums) / len(held_out)
 
     curve = train(
         model,
@@ -63,7 +63,7 @@ def align(
         warmup_share=config.training.warmup_share,
         clip_norm=config.training.clip_norm,
         seed=config.seed,
-        validate=validate,
+        validate=validate if len(held_out) else None,
         patience=settings.epochs,
         label="align",
         progress=progress,

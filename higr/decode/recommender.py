@@ -53,10 +53,12 @@ class HiGRRecommender:
         """See `higr.slate.Recommender`. All contexts are decoded as one batch.
 
         Raises:
-            InputError: a slate size the model cannot plan.
+            InputError: a slate size the model cannot plan, or not one exclusion a context.
         """
         if not contexts:
             return []
+        if exclude is not None and len(exclude) != len(contexts):
+            raise InputError(f"{len(exclude)} exclusions for {len(contexts)} contexts; give one a context")
         batch = encode_contexts(contexts, self.catalog, self.model.profiles, self.model.config)
         eligible = self._active.repeat(len(contexts), 1)
         for row, items in enumerate(exclude or ()):

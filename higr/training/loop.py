@@ -30,23 +30,27 @@ def train(
     warmup_share: float,
     clip_norm: float,
     seed: int,
-    validate: Callable[[], float],
+    validate: Callable[[], float] | None,
     patience: int,
     label: str,
     progress: Progress = no_progress,
 ) -> list[dict[str, Any]]:
     """Train in place and leave the model with the weights of its best validation loss, in eval mode.
 
+    The weights it starts from take part: training that only makes things worse changes nothing.
+
     Args:
         loss: example indices (b,) to a scalar loss.
         count: examples in all; each is seen once an epoch, in an order drawn from `seed`.
-        validate: called after each epoch in eval mode, without gradients; lower is better.
+        validate: called before the first and after each epoch in eval mode, without gradients; lower is
+            better. None, where nothing was held out: all epochs run and the last weights are kept.
 
     Returns:
-        One record an epoch: epoch, steps, train_loss (mean), validation_loss, best.
+        One record an epoch, epoch 0 being the start: epoch, steps, train_loss (mean; None at the start),
+        validation_loss (None without validation), best.
 
     Raises:
-        HigrError: no examples, or a loss that is not finite.
+        HigrError: no examples, or a loss that is not finite, in training or in validation.
     """
     if count == 0:
         raise HigrError(
@@ -58,8 +62,9 @@ def train(
     total = epochs * math.ceil(count / batch_size)
     warmup = max(1, int(warmup_share * total))
     schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: _warmup_cosine(step, warmup, total))
-    curve: list[dict[str, Any]] = []
-    best, best_state, step = math.inf, copy.deepcopy(model.state_dict()), 0
+    start = _validation(model, validate, label)
+    curve: list[dict[str, Any]] = [_record(0, 0, None, start, True)]
+    best, best_state, step = start, copy.deepcopy(model.state_dict()), 0
     for epoch in range(1, epochs + 1):
         model.train()
         losses = []
@@ -77,26 +82,39 @@ def train(
             losses.append(value.item())
             step += 1
             progress(label, step, total)
-        model.eval()
-        with torch.inference_mode():
-            validation = validate()
-        better = validation < best
+        validation = _validation(model, validate, label)
+        better = validation is None or best is None or validation < best
         if better:
             best, best_state = validation, copy.deepcopy(model.state_dict())
-        curve.append(
-            {
-                "epoch": epoch,
-                "steps": step,
-                "train_loss": sum(losses) / len(losses),
-                "validation_loss": validation,
-                "best": better,
-            }
-        )
-        if epoch - max((r["epoch"] for r in curve if r["best"]), default=0) >= patience:
+        curve.append(_record(epoch, step, sum(losses) / len(losses), validation, better))
+        if epoch - max(record["epoch"] for record in curve if record["best"]) >= patience:
             break
     model.load_state_dict(best_state)
     model.eval()
     return curve
+
+
+def _validation(model: nn.Module, validate: Callable[[], float] | None, label: str) -> float | None:
+    if validate is None:
+        return None
+    model.eval()
+    with torch.inference_mode():
+        value = validate()
+    if not math.isfinite(value):
+        raise HigrError(f"{label}: validation loss is {value}; lower the learning rate")
+    return value
+
+
+def _record(
+    epoch: int, steps: int, train_loss: float | None, validation_loss: float | None, best: bool
+) -> dict[str, Any]:
+    return {
+        "epoch": epoch,
+        "steps": steps,
+        "train_loss": train_loss,
+        "validation_loss": validation_loss,
+        "best": best,
+    }
 
 
 def _warmup_cosine(step: int, warmup: int, total: int) -> float:

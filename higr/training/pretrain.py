@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import torch
 from torch import Tensor
 from torch.nn import functional as F
@@ -72,7 +73,8 @@ def pretrain(
         The model in eval mode, and the curve of `higr.training.loop.train`.
     """
     settings = config.training
-    profiles = ProfileVocabulary.fit(history.profiles)
+    trained_on = pc.unique(data.train_events["user_id"]).to_pylist()
+    profiles = ProfileVocabulary.fit(history.profiles[history.users[user]] for user in trained_on)
     torch.manual_seed(config.seed)
     model = HiGR(config.model, catalog.depth, catalog.codebook_size, profiles, catalog.tokenizer_id)
     examples = build_examples(data.split("train"), history, catalog, profiles, config)
@@ -95,7 +97,7 @@ def pretrain(
         warmup_share=settings.warmup_share,
         clip_norm=settings.clip_norm,
         seed=config.seed,
-        validate=lambda: mean_loss(model, held_out, codes, settings.batch_size),
+        validate=(lambda: mean_loss(model, held_out, codes, settings.batch_size)) if len(held_out) else None,
         patience=settings.patience,
         label="pretrain",
         progress=progress,
@@ -111,4 +113,4 @@ def mean_loss(model: HiGR, examples: Examples, codes: Tensor, batch_size: int) -
         count = int((items != PADDING).sum())
         total += slate_loss(model, examples.contexts[rows], items, codes).item() * count
         weight += count
-    return total / max(1, weight)
+    return total / weight

@@ -152,6 +152,13 @@ def test_a_slate_longer_than_the_planner_can_plan_is_refused() -> None:
         HiGRRecommender(random_model(0, catalog), catalog, 5).recommend([UserContext("u")], 11)
 
 
+def test_exclusions_must_be_one_a_context() -> None:
+    catalog = random_catalog(0, 20, 3, 4)
+    recommender = HiGRRecommender(random_model(0, catalog), catalog, 5)
+    with pytest.raises(InputError, match="1 exclusions for 2 contexts"):
+        recommender.recommend([UserContext("u"), UserContext("v")], 3, [set()])
+
+
 def test_a_model_of_another_codebook_is_refused() -> None:
     model = random_model(0, random_catalog(0, 20, 3, 4))
     with pytest.raises(InputError, match="3 codes of 4, the catalogue has 3 of 5"):

@@ -42,7 +42,8 @@ def test_it_learns_a_line_and_reports_every_step() -> None:
     assert model.weight.item() == pytest.approx(3, abs=0.01)
     assert model.bias.item() == pytest.approx(1, abs=0.01)
     assert steps[-1] == ("fit", 120, 120)
-    assert [record["epoch"] for record in curve] == list(range(1, 31))
+    assert [record["epoch"] for record in curve] == list(range(31))
+    assert curve[0]["validation_loss"] > curve[-1]["validation_loss"]
     assert not model.training
 
 
@@ -50,14 +51,14 @@ def test_the_same_seed_gives_the_same_weights_and_another_seed_others() -> None:
     weights = []
     for seed in (0, 0, 1):
         model, loss = regression()
-        train(model, loss, len(X), validate=lambda: 0.0, **{**SETTINGS, "seed": seed, "epochs": 1})
+        train(model, loss, len(X), validate=None, **{**SETTINGS, "seed": seed, "epochs": 1})
         weights.append(model.weight.item())
     assert weights[0] == weights[1] != weights[2]
 
 
 def test_it_stops_after_patience_and_keeps_the_best_weights() -> None:
     model, loss = regression()
-    losses = iter([5.0, 1.0, 2.0, 3.0, 0.0])
+    losses = iter([9.0, 5.0, 1.0, 2.0, 3.0, 0.0])
     kept = []
 
     def validate() -> float:
@@ -65,8 +66,31 @@ def test_it_stops_after_patience_and_keeps_the_best_weights() -> None:
         return next(losses)
 
     curve = train(model, loss, len(X), validate=validate, **{**SETTINGS, "patience": 2})
-    assert [record["best"] for record in curve] == [True, True, False, False]
-    assert model.weight.item() == kept[1]
+    assert [record["best"] for record in curve] == [True, True, True, False, False]
+    assert model.weight.item() == kept[2]
+
+
+def test_training_that_only_makes_things_worse_changes_nothing() -> None:
+    model, loss = regression()
+    before = model.weight.item()
+    losses = iter([1.0, 2.0, 3.0])
+    train(model, loss, len(X), validate=lambda: next(losses), **{**SETTINGS, "epochs": 2})
+    assert model.weight.item() == before
+
+
+def test_without_anything_held_out_the_last_weights_are_kept() -> None:
+    model, loss = regression()
+    curve = train(model, loss, len(X), validate=None, **{**SETTINGS, "patience": 1})
+    assert model.weight.item() == pytest.approx(3, abs=0.01)
+    assert {record["validation_loss"] for record in curve} == {None}
+    assert not model.training
+
+
+def test_a_validation_loss_that_is_not_finite_stops() -> None:
+    model, loss = regression()
+    losses = iter([1.0, float("nan")])
+    with pytest.raises(HigrError, match="fit: validation loss is nan"):
+        train(model, loss, len(X), validate=lambda: next(losses), **SETTINGS)
 
 
 def test_a_loss_that_is_not_finite_stops_with_its_step() -> None:
@@ -94,7 +118,7 @@ def test_embeddings_and_vectors_do_not_decay() -> None:
     def no_gradient(rows: Tensor) -> Tensor:
         return sum(p.sum() * 0 for p in model.parameters())
 
-    train(model, no_gradient, 4, validate=lambda: 1.0, **{**SETTINGS, "epochs": 1, "weight_decay": 0.5})
+    train(model, no_gradient, 4, validate=None, **{**SETTINGS, "epochs": 1, "weight_decay": 0.5})
     after = model.state_dict()
     assert torch.equal(after["table.weight"], before["table.weight"])
     assert torch.equal(after["linear.bias"], before["linear.bias"])
