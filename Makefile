@@ -3,11 +3,13 @@
 #   make demo                                           simulated logs, about ten minutes on two cores
 #   make demo SOURCE=kuairand DATA=path/to/kuairand     real logs
 #   make demo KEEP=1                                    leave the server running at the end
+#   make serve RUN=runs/demo PORT=8080                  serve what a run made
 
 PYTHON ?= python3
 SOURCE ?= demo
 DATA ?=
 RUN ?= runs/$(SOURCE)
+PORT ?= 8080
 BIN := .venv/bin
 
 export DO_NOT_TRACK = 1
@@ -36,8 +38,8 @@ setup: .venv/.installed ## install the locked environment into .venv
 system-deps: setup ## what some tests need beside Python: chromium, helm, kubectl
 	@PYTHON=$(BIN)/python sh scripts/system-deps.sh
 
-demo: setup ## logs -> bundle -> served slates -> drift report, and a summary
-	@$(BIN)/python scripts/demo.py --config $(SOURCE) --run $(RUN) $(if $(DATA),--data $(DATA)) $(if $(KEEP),--keep)
+demo: setup ## logs -> bundle -> slates -> drift report; SOURCE=demo|nano|kuairand DATA=folder RUN=folder KEEP=1
+	@$(BIN)/python scripts/demo.py --config $(SOURCE) --run $(RUN) $(if $(DATA),--data "$(DATA)") $(if $(KEEP),--keep)
 
 test: setup ## the whole suite; skips, saying why, what needs a missing system package
 	@$(BIN)/python -m pytest -n 2 --dist loadfile
@@ -51,8 +53,10 @@ lint: setup ## ruff, mypy, the import rule
 bench: setup ## speed of the bundle in RUN, with JSON and Markdown under benchmarks/results
 	@$(BIN)/python -m benchmarks.slates --bundle $(RUN)/bundle
 
-serve: setup ## serve the bundle in RUN on port 8080
-	@$(BIN)/python -m serving --bundle $(RUN)/bundle --features $(RUN)/features --log-dir $(RUN)/predictions
+serve: setup ## serve the bundle in RUN on PORT; the word in RUN/switch decides who makes the slates
+	@test -e $(RUN)/switch || echo auto > $(RUN)/switch
+	@$(BIN)/python -m serving --bundle $(RUN)/bundle --features $(RUN)/features --log-dir $(RUN)/predictions \
+		--switch $(RUN)/switch --http-port $(PORT)
 
 clean: ## remove the environment, runs and caches
 	rm -rf .venv runs build .tools .mypy_cache .ruff_cache .import_linter_cache .hypothesis

@@ -52,9 +52,16 @@ def compare(
     ]
     columns.sort(key=lambda c: (-VERDICTS.index(c.verdict), -(c.psi or 0) / (c.watch or 1)))
     verdict = columns[0].verdict
+    reason = _reason(verdict, [c for c in columns if c.verdict == verdict], config)
+    foreign = current.skipped.get("predictions.other-version", 0)
+    if foreign and not current.rows["predictions"]:
+        # Feedback that names no request cannot be told by version: without one slate of this bundle nothing
+        # in the window speaks of it.
+        verdict = "no-data"
+        reason = f"all {foreign} slates are of another bundle than {bundle.version}; give the one that serves"
     result = DriftResult(
         verdict=verdict,
-        reason=_reason(verdict, [c for c in columns if c.verdict == verdict], current, config),
+        reason=reason,
         bundle_version=bundle.version,
         finished_at=datetime.now(UTC),
         min_rows=config.min_rows,
@@ -134,7 +141,7 @@ def _moved(found: Cells) -> tuple[CellShift, ...]:
     )
 
 
-def _reason(verdict: Verdict, loudest: list[ColumnDrift], current: Window, config: MonitoringConfig) -> str:
+def _reason(verdict: Verdict, loudest: list[ColumnDrift], config: MonitoringConfig) -> str:
     if verdict == "ok":
         return f"{len(loudest)} columns within their thresholds"
     if verdict == "no-data":

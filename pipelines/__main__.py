@@ -6,13 +6,12 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-import yaml
 from rich.console import Console
 from rich.table import Table
 
 from components.image import IMAGE
-from higr.config import RunConfig, load_config
-from higr.errors import HigrError, InputError
+from higr.config import RunConfig, load_config, parse_overrides
+from higr.errors import HigrError
 
 app = typer.Typer(
     help="The training pipeline: exposure logs in, a verified bundle, its evaluation and its features out.",
@@ -34,7 +33,7 @@ SetOption = Annotated[
 def run_command(
     config: ConfigOption = "demo",
     settings: SetOption = None,
-    out: Annotated[Path, typer.Option("--out", "-o", help="Directory of this run.")] = Path("runs/higr"),
+    out: Annotated[Path, typer.Option("--out", "-o", help="Directory of this run.")] = Path("runs/pipeline"),
     json_output: Annotated[bool, typer.Option("--json", help="Print the summary as JSON.")] = False,
 ) -> None:
     """Run it on this machine. Stages that would do the same as before come from the run's cache."""
@@ -79,16 +78,7 @@ def compile_command(
 
 
 def _config(config: str, settings: list[str] | None) -> RunConfig:
-    overrides = {}
-    for setting in settings or []:
-        field, equals, value = setting.partition("=")
-        if not equals or not field:
-            raise InputError(f"--set {setting!r}: write section.field=value")
-        try:
-            overrides[field] = yaml.safe_load(value)
-        except yaml.YAMLError:
-            raise InputError(f"--set {setting!r}: {value!r} is not YAML; quote it") from None
-    return load_config(config, overrides)
+    return load_config(config, parse_overrides(settings))
 
 
 def _print(summary: dict[str, Any]) -> None:

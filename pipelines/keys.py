@@ -1,12 +1,16 @@
 """Cache keys of local runs: equal exactly when a stage would do the same again.
 
 KFP's own local key knows the text of a component and its arguments, not the code it imports nor the files
-it reads. A key here is a digest of the code of the packages a stage runs, the configuration sections it
-reads, and the keys of the stages before it; the first stage adds the content of the source's files.
+it reads. A key here is a digest of the code of the packages a stage runs, the environment it runs in, the
+configuration sections it reads, and the keys of the stages before it; the first stage adds the content of
+the source's files.
 """
 
 import hashlib
 import json
+import os
+import platform
+from importlib import metadata
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -19,11 +23,13 @@ def cache_keys(config: RunConfig, data_version: str) -> dict[str, str]:
     """A hex digest a stage."""
     document = config.model_dump(mode="json")
     code = {name: package_digest(name) for name in {p for s in STAGES.values() for p in s.packages}}
+    installed = environment()
     keys: dict[str, str] = {}
     for name, stage in STAGES.items():
         content = {
             "stage": name,
             "code": [code[package] for package in stage.packages],
+            "environment": installed,
             "sections": {section: document[section] for section in stage.sections},
             "after": [keys[earlier] for earlier in stage.after],
             "data": "" if stage.after else data_version,
@@ -41,6 +47,17 @@ def package_digest(name: str) -> str:
         for file in sorted(folder.rglob("*.py")):
             digest.update(f"{file.relative_to(folder)}:{sha256(file)}\n".encode())
     return digest.hexdigest()
+
+
+def environment() -> str:
+    """Digest of what else decides results here: Python, every installed distribution, and the threads."""
+    facts = {
+        "python": platform.python_version(),
+        "installed": sorted({f"{found.name}=={found.version}" for found in metadata.distributions()}),
+        # The order of a sum over threads shows in the weights. Unset, it is for the cores to say.
+        "threads": os.environ.get("OMP_NUM_THREADS") or f"{os.cpu_count()} cores",
+    }
+    return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
 
 
 def data_version(config: DataConfig) -> str:

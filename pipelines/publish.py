@@ -1,6 +1,7 @@
 """What a run leaves where people look: copies out of the artifact store, and a summary for machines.
 
 <out>/bundle             the bundle
+<out>/data               the prepared data
 <out>/features           the feature store
 <out>/evaluation.json    figures and example slates
 <out>/reports/           tokenizer.html, evaluation.html
@@ -23,7 +24,7 @@ REPORTS = {"tokenize": "tokenizer.html", "evaluate": "evaluation.html"}
 
 def publish(run: LocalRun, config: RunConfig, out: Path) -> dict[str, Any]:
     """Copy the run's results and write the summary, last; returns the summary."""
-    for name in ("bundle", "features"):
+    for name in ("data", "bundle", "features"):
         with atomic_directory(out / name) as aside:
             shutil.copytree(run.artifacts[name], aside, dirs_exist_ok=True)
     _copy(run.artifacts["evaluation"] / "evaluation.json", out / "evaluation.json")
@@ -35,6 +36,7 @@ def publish(run: LocalRun, config: RunConfig, out: Path) -> dict[str, Any]:
         "seconds": round(run.seconds, 1),
         "stages": [asdict(stage) for stage in run.stages],
         "paths": {
+            "data": str(out / "data"),
             "bundle": str(out / "bundle"),
             "features": str(out / "features"),
             "evaluation": str(out / "evaluation.json"),

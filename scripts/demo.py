@@ -48,7 +48,7 @@ def main() -> None:
     done = run_pipeline(config, run, Console(stderr=True))
     publish(done, config, run)
     data = PreparedData.load(done.artifacts["data"])
-    for folder in ("predictions", "feedback", "drift"):
+    for folder in ("demo-predictions", "demo-feedback", "drift"):
         shutil.rmtree(run / folder, ignore_errors=True)
     watch = _typical_watch(data)
 
@@ -74,12 +74,15 @@ def main() -> None:
         console.print("[dim]watched: seconds that people usually watch the item, in the training period[/]")
         for title, answer in answers.items():
             _print_slate(title, answer, watch)
-    _check(answers, known)
+    _check(answers, known, config.decode.slate_size)
 
-    _write_feedback(data, run / "feedback")
-    console.print("\n[bold]Drift[/]: served slates and fresh feedback against the bundle's reference")
+    _write_feedback(data, run / "demo-feedback")
+    console.print(
+        "\n[bold]Drift[/]: the slates served just now, and the log's test period as their feedback,"
+    )
+    console.print("against the bundle's reference (its validation period)")
     drift = [sys.executable, "-m", "monitoring", "drift", "--bundle", str(run / "bundle")]
-    logs = ["--predictions", str(run / "predictions"), "--feedback", str(run / "feedback")]
+    logs = ["--predictions", str(run / "demo-predictions"), "--feedback", str(run / "demo-feedback")]
     subprocess.run([*drift, *logs, "--out", str(run / "drift")], check=True)
 
     _summary(done, run, time.monotonic() - started)
@@ -147,11 +150,11 @@ def _print_slate(title: str, answer: dict[str, Any], watch: dict[str, float]) ->
     console.print(table)
 
 
-def _check(answers: dict[str, dict[str, Any]], known: str) -> None:
+def _check(answers: dict[str, dict[str, Any]], known: str, size: int) -> None:
     """The demo fails where the promise fails."""
     for title, answer in answers.items():
         ids = [item["item_id"] for item in answer["items"]]
-        if len(ids) != 5 or len(set(ids)) != 5:
+        if len(ids) != size or len(set(ids)) != size:
             raise HigrError(f"slate of {title} is short or repeats an item: {ids}")
     if answers[f"known user {known}"]["source"] != "higr":
         raise HigrError("the healthy server answered from a fallback; see predictor.log in the run")
@@ -197,7 +200,10 @@ if __name__ == "__main__":
     except PipelineError as error:
         for page in publish_reports(error.reports, _arguments().run):
             console.print(f"see {page}")
-        sys.exit(f"demo: {error}")
+        sys.stderr.write(f"demo: {error}\n")
+        sys.exit(2 if error.mendable else 1)
+    except KeyboardInterrupt:
+        sys.exit(130)
     except HigrError as error:
         sys.stderr.write(f"demo: {error}\n")
         sys.exit(2)

@@ -33,7 +33,7 @@ class Serving:
                 "transformer",
                 *("--predictor-host", f"127.0.0.1:{self.ports['predictor']}"),
                 *("--features", str(self.run / "features")),
-                *("--log-dir", str(self.run / "predictions")),
+                *("--log-dir", str(self.run / "demo-predictions")),
                 *("--deadline-ms", "1000"),
             )
             self._wait("predictor", "higr-predictor")

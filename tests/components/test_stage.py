@@ -16,15 +16,18 @@ def kinds(events):
     return [event.kind for event in events()]
 
 
-def test_figures_go_to_metrics_metadata_and_file(artifact, metrics, events):
+def test_figures_go_to_metrics_metadata_and_file(artifact, metrics, events, monkeypatch):
+    now = 100.0
+    monkeypatch.setattr(module.time, "monotonic", lambda: now)
     model = artifact(dsl.Model, "model")
     with Stage("align", "name: x") as stage:
+        now += 7.25
         stage.record({"loss": 0.5, "pairs": 7, "version": "abc", "gain": math.nan}, metrics, model)
     assert metrics.metadata == {"loss": 0.5, "pairs": 7}
     assert model.metadata == {"loss": 0.5, "pairs": 7, "version": "abc"}
     content = json.loads(Path(metrics.path).read_text())
     assert content["figures"] == {"loss": 0.5, "pairs": 7, "version": "abc"}
-    assert 0 <= content["seconds"] < 5
+    assert content["seconds"] == 7.25
     assert kinds(events) == ["started", "finished"]
 
 

@@ -17,7 +17,7 @@ from higr.config import MonitoringConfig, RunConfig
 from higr.data.labels import label
 from higr.data.logs import FEEDBACK, PREDICTIONS
 from higr.data.schemas import EVENTS, ITEMS
-from higr.files import write_json
+from higr.files import write_json, write_table
 from monitoring.drift import compare
 from monitoring.parts import Period
 from monitoring.result import DriftResult
@@ -105,8 +105,9 @@ def bundle(tmp_path_factory: pytest.TempPathFactory, items: pa.Table) -> Bundle:
     """A sealed bundle whose reference is 500 slates; parts that monitoring never loads are bare."""
     parts = tmp_path_factory.mktemp("parts")
     Catalog.build(ITEM_IDS, CODES, 4, "tok").save(parts / "catalog.parquet")
-    for part in ("tokenizer", "model", "baseline"):
-        write_json(parts / part / "config.json", {"tokenizer_id": "tok"})
+    write_json(parts / "tokenizer" / "tokenizer.json", {"id": "tok"})
+    write_json(parts / "model" / "config.json", {"tokenizer_id": "tok"})
+    write_table(parts / "baseline" / "items.parquet", items.select(["item_id"]))
     config = RunConfig()
     predictions, feedback = Traffic(start=START - timedelta(days=7), seed=99).logs("")
     return write_bundle(

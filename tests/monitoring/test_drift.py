@@ -7,14 +7,17 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from higr.bundle import Bundle
 from higr.config import MonitoringConfig
 from monitoring.cells import Cells, cells
 from monitoring.drift import MAX_MOVED, compare, evidently_report
+from monitoring.parts import Period
 from monitoring.result import ColumnDrift, DriftResult
-from monitoring.windows import reference_window
+from monitoring.windows import current_window, reference_window
 
 Judge = Callable[..., tuple[DriftResult, Any]]
 
@@ -170,3 +173,22 @@ def test_moved_cells_are_bounded(judge: Judge, traffic: Any) -> None:
         assert len(column.moved) <= min(MAX_MOVED, column.cells)
         parts = [cell.psi for cell in column.moved]
         assert parts == sorted(parts, reverse=True)
+
+
+def test_a_window_of_another_bundle_is_no_data_and_says_so(
+    bundle: Bundle, write: Callable[..., Any], traffic: Any
+) -> None:
+    logs = write(traffic(slates=300, watched=0.9), version="another")
+    for part in logs.feedback.iterdir():
+        table = pq.read_table(part)
+        unnamed = pa.nulls(table.num_rows, pa.string())
+        pq.write_table(
+            table.set_column(table.schema.get_field_index("request_id"), "request_id", unnamed), part
+        )
+    current = current_window(bundle, logs.predictions, logs.feedback, Period())
+    result, _ = compare(reference_window(bundle), current, bundle, MonitoringConfig())
+    assert result.verdict == "no-data"
+    assert (
+        result.reason
+        == f"all 300 slates are of another bundle than {bundle.version}; give the one that serves"
+    )

@@ -20,7 +20,7 @@ from pipelines.__main__ import app
         (["run", "--config", "none.yaml"], "none.yaml does not exist"),
         (["run", "--set", "training.epoch=2"], "training.epoch"),
         (["run", "--set", "training.epochs"], "write section.field=value"),
-        (["run", "--set", "training.epochs=["], "is not YAML"),
+        (["run", "--set", "training.epochs=["], "is not a YAML value"),
         (["run", "--set", "seed.x=1"], "seed is no section"),
         (["run", "--set", "data.source=kuairand"], "needs data.path"),
         (["run", "--out", "/proc/nothing"], "cannot be written"),

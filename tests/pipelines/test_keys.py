@@ -1,9 +1,11 @@
+from types import SimpleNamespace
+
 import pytest
 
 from higr.config import DataConfig, RunConfig, load_config
 from pipelines import keys as module
 from pipelines.graph import STAGES
-from pipelines.keys import cache_keys, data_version, package_digest
+from pipelines.keys import cache_keys, data_version, environment, package_digest
 
 ALL = set(STAGES)
 
@@ -75,6 +77,62 @@ def test_the_digest_of_a_package_is_that_of_its_sources(tmp_path, monkeypatch):
     (folder / "deep" / "a.py").rename(folder / "deep" / "b.py")
     seen.append(package_digest(folder.name))
     assert len(set(seen)) == 3
+
+
+def test_another_environment_reaches_everything(monkeypatch):
+    config = load_config("nano")
+    before = cache_keys(config, "")
+    monkeypatch.setattr(module, "environment", lambda: "another")
+    assert changed(before, cache_keys(config, "")) == ALL
+
+
+class TestEnvironment:
+    @pytest.fixture
+    def installed(self, monkeypatch):
+        """Versions by name, as if they were what is installed; one thread."""
+        found = {"torch": "2.6.0", "lightgbm": "4.6.0"}
+        monkeypatch.setattr(
+            module.metadata,
+            "distributions",
+            lambda: (SimpleNamespace(name=name, version=version) for name, version in found.items()),
+        )
+        monkeypatch.setenv("OMP_NUM_THREADS", "1")
+        return found
+
+    def test_what_is_really_installed_can_be_read_twice(self):
+        assert environment() == environment()
+
+    def test_order_does_not_matter(self, installed):
+        before = environment()
+        installed["torch"] = installed.pop("torch")
+        assert list(installed) == ["lightgbm", "torch"]
+        assert environment() == before
+
+    @pytest.mark.parametrize("change", ["upgrade", "more", "less"])
+    def test_another_set_of_versions_is_another(self, installed, change):
+        before = environment()
+        if change == "upgrade":
+            installed["torch"] = "2.7.0"
+        elif change == "more":
+            installed["duckdb"] = "1.4.0"
+        else:
+            del installed["lightgbm"]
+        assert environment() != before
+
+    def test_another_python_is_another(self, installed, monkeypatch):
+        before = environment()
+        monkeypatch.setattr(module.platform, "python_version", lambda: "3.99.0")
+        assert environment() != before
+
+    def test_another_number_of_threads_is_another(self, installed, monkeypatch):
+        seen = [environment()]
+        monkeypatch.setenv("OMP_NUM_THREADS", "2")
+        seen.append(environment())
+        monkeypatch.delenv("OMP_NUM_THREADS")
+        for cores in (1, 8):  # unset, the cores decide
+            monkeypatch.setattr(module.os, "cpu_count", lambda cores=cores: cores)
+            seen.append(environment())
+        assert len(set(seen)) == 4
 
 
 class TestDataVersion:

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from higr.bundle import Bundle
+from higr.data.prepared import PreparedData
 from higr.evaluation.results import Evaluation
 from pipelines.graph import STAGES
 from tests.pipelines.tiny import OVERRIDES
@@ -39,7 +40,7 @@ def run(tmp_path_factory):
         command = [sys.executable, "-m", "pipelines", "run", "--config", "nano", "--json", "--out", str(out)]
         for field, value in settings.items():
             command += ["--set", f"{field}={value}"]
-        done = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, timeout=500)
+        done = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, timeout=1800)
         log = out / "pipeline.log"
         assert done.returncode in {0, 2}, done.stderr + (log.read_text()[-5000:] if log.exists() else "")
         return Done(
@@ -67,7 +68,9 @@ def test_it_leaves_what_people_look_for(first):
     assert figures["prepare"]["fingerprint"] == bundle.manifest.data_fingerprint[:12]
     assert bundle.manifest.config["training"]["epochs"] == 1
     assert Evaluation.load(first.out).slates == 40
+    assert PreparedData.load(first.out / "data").users.num_rows == 60
     assert (first.out / "features" / "online.db").is_file()
+    assert {"data", "bundle", "features"} <= set(first.summary["paths"])
     for page in ("tokenizer", "evaluation"):
         assert "<html" in (first.out / "reports" / f"{page}.html").read_text().lower()
     assert all(stage["seconds"] > 0 for stage in first.summary["stages"])
@@ -84,7 +87,6 @@ def test_it_says_what_it_does(first):
 def test_the_next_run_is_all_from_the_cache(run, first):
     second = run()
     assert second.ran == set()
-    assert second.summary["seconds"] < 10
     assert [line for line in second.told if "(from the cache)" not in line] == []
     assert [s["figures"] for s in second.summary["stages"]] == [s["figures"] for s in first.summary["stages"]]
     assert [s["seconds"] for s in second.summary["stages"]] == [s["seconds"] for s in first.summary["stages"]]
