@@ -5,7 +5,7 @@ import sys
 from contextlib import ExitStack
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 from rich.console import Console
@@ -13,19 +13,17 @@ from rich.console import Console
 from higr import metrics as names
 from higr.bundle import Bundle
 from higr.errors import BundleError, HigrError
+from serving.ask import SlateMaker
 from serving.display import Shelf
 from serving.fallback import Ladder
 from serving.features import FeastFeatures, Features, NoFeatures
 from serving.guard import MAX_BODY_BYTES, MAX_PREDICTOR_BODY_BYTES
 from serving.metrics import Metrics
 from serving.prediction_log import PredictionLog
+from serving.predictor import Predictor
 from serving.remote import PREDICTOR, RemotePredictor
 from serving.switch import Switch
 from serving.transformer import Limits, Transformer
-
-if TYPE_CHECKING:
-    from serving.ask import SlateMaker
-
 
 app = typer.Typer(add_completion=False)
 
@@ -44,7 +42,8 @@ def main(
     role: Annotated[
         Role,
         typer.Option(
-            help="all: both in one process; predictor: bundle and context in, slates out; "
+            help="all: both in one process, only the endpoint on the port; "
+            "predictor: bundle and context in, slates out; "
             "transformer: features, deadline, fallback, the endpoint clients call."
         ),
     ] = Role.all,
@@ -122,24 +121,20 @@ def _serve(
     metrics = Metrics()
     metrics.show_bundle(bundle.version)
     limits = _limits(bundle, deadline_ms)
-    models: list[server._Model] = []
     maker: SlateMaker
     if predictor_host is None:
-        # Torch and the model are loaded only where slates are decoded.
-        from serving.predictor import Predictor
-
         predictor = Predictor.load(bundle)
         predictor.warm_up(limits.slate_size)
         stack.callback(predictor.close)
-        models.append(server.PredictorModel(PREDICTOR, predictor))
         maker = predictor
     else:
         maker = RemotePredictor(predictor_host)
-    if role is not Role.predictor:
+    if role is Role.predictor:
+        inner = server.PredictorModel(PREDICTOR, maker, limits.max_slate_size)
+        server.serve(inner, http_port, metrics, MAX_PREDICTOR_BODY_BYTES)
+    else:
         transformer = _transformer(stack, bundle, limits, maker, metrics, features, log_dir, switch)
-        models.append(server.PublicModel(model_name, transformer))
-    body = MAX_PREDICTOR_BODY_BYTES if role is Role.predictor else MAX_BODY_BYTES
-    server.serve(models, http_port, metrics, body)
+        server.serve(server.PublicModel(model_name, transformer), http_port, metrics, MAX_BODY_BYTES)
 
 
 def _limits(bundle: Bundle, deadline_ms: float) -> Limits:
@@ -170,7 +165,7 @@ def _transformer(
     stack: ExitStack,
     bundle: Bundle,
     limits: Limits,
-    maker: "SlateMaker",
+    maker: SlateMaker,
     metrics: Metrics,
     features: Path | None,
     log_dir: Path | None,

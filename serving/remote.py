@@ -7,15 +7,15 @@ import httpx
 from higr.slate import Slate
 from serving.ask import Ask, Made
 from serving.schemas import (
-    Context,
     PredictorInstance,
     PredictorRequest,
     PredictorResponse,
     PredictorSlate,
+    StoredContext,
 )
 
 PREDICTOR = "higr-predictor"
-"""Name of the predictor's model, in one process with the transformer or apart from it."""
+"""Name of the predictor's model where it runs apart from the transformer."""
 
 
 class RemotePredictor:
@@ -60,7 +60,7 @@ def _instance(ask: Ask) -> PredictorInstance:
     return PredictorInstance(
         user_id=context.user_id,
         slate_size=ask.slate_size,
-        context=Context(
+        context=StoredContext(
             item_ids=list(context.item_ids),
             feedback=[int(level) for level in context.feedback],
             profile=dict(context.profile),

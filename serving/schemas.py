@@ -4,6 +4,7 @@ Every limit is here. A field that is not named here is refused: a misspelt const
 taken for no constraint.
 """
 
+from collections.abc import Iterable
 from typing import Annotated, Any, Literal, Self, TypeVar
 
 import orjson
@@ -16,6 +17,9 @@ MAX_INSTANCES = 32
 MAX_HISTORY = 500
 MAX_EXCLUDED = 1000
 MAX_SLATE = 50
+MAX_STORED_HISTORY = 10_000
+"""Of one context on its way to the predictor: stored features may be longer than what a client may send."""
+MAX_STORED_PROFILE = 256
 
 Id = Annotated[str, Field(min_length=1, max_length=128)]
 ProfileValue = Annotated[str, Field(max_length=128)]
@@ -122,16 +126,23 @@ class PredictResponse(Wire):
     predictions: list[Prediction]
 
 
-class PredictorInstance(Wire):
-    """One slate the transformer asks of the predictor: everything is decided already.
+class StoredContext(Context):
+    """What the transformer sends on: a client's context or the stored features."""
 
-    Lists have no limits of their own: stored features may be longer than what a client may send.
-    """
+    item_ids: Annotated[list[str], Field(max_length=MAX_STORED_HISTORY)] = Field(default_factory=list)
+    feedback: Annotated[list[Annotated[int, Field(ge=0, le=3)]], Field(max_length=MAX_STORED_HISTORY)] = (
+        Field(default_factory=list)
+    )
+    profile: Annotated[dict[str, str], Field(max_length=MAX_STORED_PROFILE)] = Field(default_factory=dict)
+
+
+class PredictorInstance(Wire):
+    """One slate the transformer asks of the predictor: everything is decided already."""
 
     user_id: Id
     slate_size: int = Field(ge=1, le=MAX_SLATE)
-    context: Context
-    exclude_items: list[str]
+    context: StoredContext
+    exclude_items: Annotated[list[str], Field(max_length=MAX_EXCLUDED + MAX_STORED_HISTORY)]
 
 
 class PredictorRequest(Wire):
@@ -169,6 +180,21 @@ class RequestError(InputError):
     def __init__(self, path: str, field: str, problem: str) -> None:
         super().__init__(f"{path}: {problem}")
         self.path, self.field = path, field
+
+
+def check_sizes(sizes: Iterable[int], longest: int) -> None:
+    """Refuse what only the bundle can know to be too long.
+
+    Raises:
+        RequestError: a slate of more than `longest` items, naming its instance.
+    """
+    for row, size in enumerate(sizes):
+        if size > longest:
+            raise RequestError(
+                f"instances[{row}].slate_size",
+                "slate_size",
+                f"{size} is more than the {longest} items this bundle plans",
+            )
 
 
 Message = TypeVar("Message", bound=Wire)

@@ -19,7 +19,7 @@ from serving.ask import SlateMaker
 from serving.guard import Guard
 from serving.metrics import Metrics
 from serving.remote import asks_of, response_of
-from serving.schemas import PredictorRequest, PredictRequest, RequestError, parse
+from serving.schemas import PredictorRequest, PredictRequest, RequestError, check_sizes, parse
 from serving.transformer import Transformer
 
 STOP_GRACE_SECONDS = 10
@@ -38,6 +38,11 @@ class _Model(kserve.Model):
         if isinstance(payload, kserve.InferRequest):
             raise RequestError("path", "path", f"V2 is not served; POST to /v1/models/{self.name}:predict")
         return parse(self._message, payload)
+
+    async def explain(self, payload: Any, headers: dict[str, str] | None = None) -> Any:
+        raise RequestError(
+            "path", "path", f"explanations are not served; POST to /v1/models/{self.name}:predict"
+        )
 
 
 class PublicModel(_Model):
@@ -59,9 +64,14 @@ class PublicModel(_Model):
 class PredictorModel(_Model):
     """What the transformer calls when it runs apart; clients have no business with it."""
 
-    def __init__(self, name: str, predictor: SlateMaker) -> None:
+    def __init__(self, name: str, predictor: SlateMaker, max_slate_size: int) -> None:
         super().__init__(name, PredictorRequest)
-        self._predictor = predictor
+        self._predictor, self._max_slate_size = predictor, max_slate_size
+
+    async def preprocess(self, payload: Any, headers: dict[str, str] | None = None) -> PredictorRequest:
+        request: PredictorRequest = await super().preprocess(payload, headers)
+        check_sizes((instance.slate_size for instance in request.instances), self._max_slate_size)
+        return request
 
     async def predict(
         self,
@@ -73,7 +83,7 @@ class PredictorModel(_Model):
         return response_of(made).model_dump()
 
 
-def serve(models: list[_Model], http_port: int, metrics: Metrics, max_body_bytes: int) -> None:
+def serve(model: PublicModel | PredictorModel, http_port: int, metrics: Metrics, max_body_bytes: int) -> None:
     """Serve until SIGTERM or SIGINT; returns when the requests in flight are answered."""
 
     def refuse(error: str, path: str, field: str) -> JSONResponse:
@@ -106,7 +116,7 @@ def serve(models: list[_Model], http_port: int, metrics: Metrics, max_body_bytes
     app.add_middleware(
         Guard, max_bytes=max_body_bytes, on_too_large=lambda: metrics.count(names.REJECTED, "body")
     )
-    server.start(models)
+    server.start([model])
 
 
 def configure() -> None:

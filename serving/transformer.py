@@ -11,7 +11,7 @@ import asyncio
 import logging
 import time
 import uuid
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence, Set
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -22,7 +22,7 @@ from serving.fallback import Answer, Ladder
 from serving.features import Features, Known
 from serving.metrics import Metrics
 from serving.prediction_log import PredictionLog
-from serving.schemas import Instance, Prediction, PredictRequest, PredictResponse, RequestError
+from serving.schemas import Instance, Prediction, PredictRequest, PredictResponse, check_sizes
 from serving.switch import Switch
 
 logger = logging.getLogger("higr.serving")
@@ -63,6 +63,7 @@ class Transformer:
         log: PredictionLog | None,
     ) -> None:
         self._limits, self._version, self._shelf = limits, version, shelf
+        self._eligible = frozenset(shelf.eligible)
         self._predictor, self._ladder, self._features = predictor, ladder, features
         self._switch, self._metrics, self._log = switch, metrics, log
 
@@ -76,7 +77,7 @@ class Transformer:
         sizes = self._sizes(request.instances)
         known = await self._contexts(request.instances)
         asks = [
-            Ask(k.context, size, frozenset(_excluded(instance, k)))
+            Ask(k.context, size, _excluded(instance, k, size, self._eligible))
             for k, size, instance in zip(known, sizes, request.instances, strict=True)
         ]
         made = await self._slates(asks, started)
@@ -89,13 +90,7 @@ class Transformer:
 
     def _sizes(self, instances: Sequence[Instance]) -> list[int]:
         sizes = [instance.slate_size or self._limits.slate_size for instance in instances]
-        for row, size in enumerate(sizes):
-            if size > self._limits.max_slate_size:
-                raise RequestError(
-                    f"instances[{row}].slate_size",
-                    "slate_size",
-                    f"{size} is more than the {self._limits.max_slate_size} items this bundle plans",
-                )
+        check_sizes(sizes, self._limits.max_slate_size)
         return sizes
 
     async def _contexts(self, instances: Sequence[Instance]) -> list[Known]:
@@ -182,10 +177,20 @@ class Transformer:
         return prediction
 
 
-def _excluded(instance: Instance, known: Known) -> Iterable[str]:
-    yield from instance.constraints.exclude_items
-    if instance.constraints.exclude_seen:
-        yield from known.context.item_ids
+def _excluded(instance: Instance, known: Known, size: int, eligible: Set[str]) -> frozenset[str]:
+    """What must not be in the slate.
+
+    Seen items are left out as long as the others fill the slate; else just enough of them come back,
+    those first whose last sight is longest ago. What the client excluded never does.
+    """
+    excluded = frozenset(instance.constraints.exclude_items)
+    if not instance.constraints.exclude_seen:
+        return excluded
+    # By the last time each was seen: latest first, then turned around.
+    newest_first = dict.fromkeys(reversed(known.context.item_ids))
+    seen = [item for item in reversed(newest_first) if item in eligible and item not in excluded]
+    unseen = len(eligible) - len(eligible & excluded) - len(seen)
+    return excluded.union(known.context.item_ids).difference(seen[: max(0, size - unseen)])
 
 
 def _row(prediction: Prediction, history_length: int, seconds: float) -> dict[str, object]:

@@ -34,9 +34,18 @@ def test_the_request_and_the_answer_parse() -> None:
     PredictResponse.model_validate_json(answer[1])
 
 
+def test_the_data_are_where_the_demo_publishes_them() -> None:
+    used = set(re.findall(r"--data (\S+)", PAGE))
+    assert used == {"runs/demo/data"}
+    assert f"publishes in its run as `{used.pop()}`" in PAGE
+
+
 def test_the_limits_are_those_of_the_code() -> None:
     assert "At most 32 instances and 2 MiB" in PAGE
     from serving.guard import MAX_BODY_BYTES
-    from serving.schemas import MAX_EXCLUDED, MAX_INSTANCES
+    from serving.schemas import MAX_EXCLUDED, MAX_HISTORY, MAX_INSTANCES, MAX_STORED_HISTORY
 
+    assert "contexts of up to 10,000 items" in PAGE
+    assert "a client's 500" in PAGE
+    assert (MAX_STORED_HISTORY, MAX_HISTORY) == (10_000, 500)
     assert (MAX_INSTANCES, MAX_BODY_BYTES, MAX_EXCLUDED) == (32, 2 * 1024 * 1024, 1000)

@@ -7,6 +7,9 @@ from serving.schemas import (
     MAX_EXCLUDED,
     MAX_HISTORY,
     MAX_INSTANCES,
+    MAX_STORED_HISTORY,
+    MAX_STORED_PROFILE,
+    PredictorRequest,
     PredictRequest,
     RequestError,
     parse,
@@ -86,6 +89,48 @@ def test_each_bad_body_is_refused_naming_the_field(body: Any, path: str, field: 
     assert (refused.value.path, refused.value.field) == (path, field)
     assert str(refused.value).startswith(f"{path}: ")
     assert "\n" not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("fields", "path", "label"),
+    [
+        ({"slate_size": 0}, "slate_size", "slate_size"),
+        (
+            {
+                "context": {
+                    "item_ids": ["a"] * (MAX_STORED_HISTORY + 1),
+                    "feedback": [2] * (MAX_STORED_HISTORY + 1),
+                }
+            },
+            "context.item_ids",
+            "item_ids",
+        ),
+        (
+            {"context": {"profile": {str(n): "" for n in range(MAX_STORED_PROFILE + 1)}}},
+            "context.profile",
+            "profile",
+        ),
+        (
+            {"exclude_items": ["a"] * (MAX_EXCLUDED + MAX_STORED_HISTORY + 1)},
+            "exclude_items",
+            "exclude_items",
+        ),
+    ],
+)
+def test_the_predictors_lists_are_bounded_too(fields: dict[str, Any], path: str, label: str) -> None:
+    body = {"slate_size": 5, "context": {}, "exclude_items": [], **fields}
+    with pytest.raises(RequestError) as refused:
+        parse(PredictorRequest, instance(**body))
+    assert (refused.value.path, refused.value.field) == (f"instances[0].{path}", label)
+
+
+def test_the_longest_stored_context_and_a_clients_exclusions_pass_together() -> None:
+    body = {
+        "slate_size": 5,
+        "context": {"item_ids": ["a"] * MAX_STORED_HISTORY, "feedback": [2] * MAX_STORED_HISTORY},
+        "exclude_items": ["a"] * (MAX_EXCLUDED + MAX_STORED_HISTORY),
+    }
+    parse(PredictorRequest, instance(**body))
 
 
 def test_unaligned_context_says_what_to_do() -> None:

@@ -1,6 +1,6 @@
 """The real thing: KServe's server in processes of its own, over loopback.
 
-embedded     `--role all`, the default: both models, features, prediction log
+embedded     `--role all`, the default: the model in process, features, prediction log
 predictor    stopped, killed and started again
 transformer  in front of it: its feature store is missing, its switch is moved
 """
@@ -193,6 +193,39 @@ def test_what_is_not_served_is_4xx(embedded: Server) -> None:
     assert embedded.client.post("/v2/repository/models/higr/unload").status_code == 404
     assert embedded.client.post("/v1/models/nobody:predict", json={"instances": []}).status_code == 404
     assert embedded.ready()
+
+
+def test_together_the_predictor_is_not_on_the_port(embedded: Server) -> None:
+    instance = {"user_id": "u", "slate_size": 5, "context": {}, "exclude_items": []}
+    answer = embedded.client.post("/v1/models/higr-predictor:predict", json={"instances": [instance]})
+    assert answer.status_code == 404
+    assert embedded.client.get("/v1/models").json() == {"models": ["higr"]}
+    assert embedded.client.get("/v2/models/higr/ready").status_code == 200
+
+
+def test_the_predictor_refuses_a_slate_longer_than_its_model_plans(servers: dict[str, Server]) -> None:
+    instance = {"user_id": "u", "context": {}, "exclude_items": []}
+    for size in (11, 50):
+        answer = servers["predictor"].post(
+            {"instances": [{**instance, "slate_size": 10}, {**instance, "slate_size": size}]}
+        )
+        assert (answer.status_code, answer.json()["field"]) == (400, "instances[1].slate_size")
+        assert f"{size} is more than the 10 items" in answer.json()["error"]
+    assert servers["predictor"].post({"instances": [{**instance, "slate_size": 10}]}).status_code == 200
+
+
+@pytest.mark.parametrize("name", ["embedded", "predictor"])
+def test_explanations_are_refused_in_our_own_words(servers: dict[str, Server], name: str) -> None:
+    server = servers[name]
+    instance: dict[str, Any] = {"user_id": "u"}
+    if name == "predictor":
+        instance |= {"slate_size": 5, "context": {}, "exclude_items": []}
+    answer = server.client.post(f"/v1/models/{server.model}:explain", json={"instances": [instance]})
+    assert (answer.status_code, answer.json()["field"]) == (400, "path")
+    assert (
+        answer.json()["error"]
+        == f"path: explanations are not served; POST to /v1/models/{server.model}:predict"
+    )
 
 
 def test_metrics_have_the_names_of_the_contract(embedded: Server, bundle: Bundle) -> None:

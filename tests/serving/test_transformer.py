@@ -1,8 +1,9 @@
 """The transformer without a server: real bundle, real ladder; the predictor behind it misbehaves."""
 
 import asyncio
+import random
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from hypothesis import given, settings
@@ -12,7 +13,7 @@ from prometheus_client import CollectorRegistry
 from higr.bundle import Bundle
 from higr.slate import Slate, UserContext
 from serving.ask import Ask, Made
-from serving.display import Shelf
+from serving.display import Card, Shelf
 from serving.fallback import Ladder
 from serving.features import Known, NoFeatures
 from serving.metrics import Metrics
@@ -53,21 +54,27 @@ SEEN = "v0000003"
 class Bench:
     def __init__(self, bundle: Bundle) -> None:
         self.shelf = Shelf.of(bundle)
-        self.ladder = Ladder(self.shelf.eligible, bundle.baseline, bundle.baseline.popularity.item_ids)
+        self.popular = bundle.baseline.popularity.item_ids
+        self.ladder = Ladder(self.shelf.eligible, bundle.baseline, self.popular)
         self.registry = CollectorRegistry()
         self.metrics = Metrics(self.registry)
         self.rows: list[dict[str, Any]] = []
         self.append = self.rows.append  # stands for the log: one method
 
     def ask(
-        self, predictor: Any, *instances: dict[str, Any], features: Any = None, switch: Any = None
+        self,
+        predictor: Any,
+        *instances: dict[str, Any],
+        features: Any = None,
+        switch: Any = None,
+        ladder: Any = None,
     ) -> PredictResponse:
         transformer = Transformer(
             limits=Limits(deadline=2.0, slate_size=4, max_slate_size=10),
             version="own-version",
             shelf=self.shelf,
             predictor=predictor,
-            ladder=self.ladder,
+            ladder=ladder or self.ladder,
             features=features or NoFeatures(),
             switch=switch or Switch(None),
             metrics=self.metrics,
@@ -216,6 +223,79 @@ def test_what_the_user_has_seen_is_left_out_unless_asked_for(bench: Bench) -> No
         features=Remembers(),
     )
     assert [ask.exclude for ask in predictor.asked] == [{SEEN, "v0000009"}, set()]
+
+
+@pytest.fixture(scope="module")
+def rungs(lasting: Bench, bundle: Bundle) -> Iterator[dict[str, tuple[Any, Ladder]]]:
+    """Each rung of the ladder as the one that answers: what the predictor does, and what is below it."""
+    predictor = Predictor.load(bundle)
+    predictor.warm_up(4)
+    bottom = Ladder(lasting.shelf.eligible, cast(Any, None), lasting.popular)
+    yield {
+        "higr": (predictor, lasting.ladder),
+        "baseline": (Scripted(boom), lasting.ladder),
+        "popular": (Scripted(boom), bottom),
+    }
+    predictor.close()
+    bottom.close()
+
+
+@pytest.mark.parametrize("rung", ["higr", "baseline", "popular"])
+@settings(max_examples=15, deadline=None)
+@given(
+    size=st.integers(1, 10),
+    unseen=st.integers(0, 12),
+    again=st.lists(st.integers(0, 199), max_size=20),
+    excluded=st.lists(st.integers(0, 199), max_size=30),
+    order=st.randoms(use_true_random=False),
+)
+def test_who_has_seen_nearly_everything_sees_the_oldest_again(
+    rungs: dict[str, tuple[Any, Ladder]],
+    lasting: Bench,
+    rung: str,
+    size: int,
+    unseen: int,
+    again: list[int],
+    excluded: list[int],
+    order: random.Random,
+) -> None:
+    eligible = list(lasting.shelf.eligible)
+    forbidden = [eligible[n % len(eligible)] for n in excluded]
+    history = eligible[unseen:]
+    order.shuffle(history)
+    history = ["gone", *history, *(eligible[unseen + n % (len(eligible) - unseen)] for n in again)]
+    predictor, ladder = rungs[rung]
+    (prediction,) = lasting.ask(
+        predictor,
+        {
+            "user_id": "u",
+            "slate_size": size,
+            "context": {"item_ids": history, "feedback": [2] * len(history)},
+            "constraints": {"exclude_items": forbidden},
+        },
+        ladder=ladder,
+    ).predictions
+    assert prediction.source == rung
+    shown = [item.item_id for item in prediction.items]
+    assert len(shown) == len(set(shown)) == size
+
+    fresh = set(eligible[:unseen]) - set(forbidden)
+    last_seen = {item: place for place, item in enumerate(history)}
+    oldest_first = sorted(set(eligible[unseen:]) - set(forbidden), key=last_seen.__getitem__)
+    back = max(0, size - len(fresh))
+    assert set(shown) & set(oldest_first) == set(oldest_first[:back])
+    assert set(shown) - set(oldest_first) <= fresh
+
+
+def test_a_disabled_item_does_not_come_back(bench: Bench) -> None:
+    cards = {item: Card(None, None, None, (0, 0, 0)) for item in ("a", "b", "c", "d")}
+    bench.shelf = Shelf(cards, frozenset({"a"}))
+    bench.ladder = Ladder(bench.shelf.eligible, cast(Any, None), ())
+    predictor = Scripted(boom)
+    seen = {"item_ids": ["a", "b", "c", "b"], "feedback": [2] * 4}
+    (prediction,) = bench.ask(predictor, {"user_id": "u", "slate_size": 2, "context": seen}).predictions
+    assert {item.item_id for item in prediction.items} == {"c", "d"}
+    assert predictor.asked[0].exclude == {"a", "b"}
 
 
 def test_a_slate_longer_than_the_bundle_plans_is_refused(bench: Bench) -> None:

@@ -153,7 +153,7 @@ it mounts the bundle read-only at /mnt/models.
 
 {{/*
 Readiness asks for the model by name, since /v2/health/ready of a KServe server is true with no model at all.
-Liveness asks the event loop alone: a predictor that waits for the GPU must not be killed.
+Liveness asks the event loop alone: a predictor that is busy decoding must not be killed.
 */}}
 {{- define "higr.probes" -}}
 {{- $probes := .root.Values.probes -}}
