@@ -38,22 +38,22 @@ def conform(table: pa.Table, schema: pa.Schema, file: str) -> pa.Table:
 
 
 def _convert(column: pa.ChunkedArray, field: pa.Field, file: str) -> pa.ChunkedArray:
-    if pt.is_dictionary(column.type):
-        column = column.cast(column.type.value_type)
-    if not _accepts(field.type, column.type):
+    given = column.type.value_type if pt.is_dictionary(column.type) else column.type
+    if not _accepts(field.type, given):
         raise InputError(
             f"{file}: column {field.name} is {column.type} in {len(column)} rows where {field.type} is due; "
             "convert it"
         )
-    if pt.is_timestamp(field.type):
-        return _moments(column, field.name, file)
     try:
-        return column.cast(field.type, safe=not pt.is_floating(field.type))
-    except pa.ArrowInvalid as error:
+        plain = column.cast(given)
+        if pt.is_timestamp(field.type):
+            return _moments(plain, field.name, file)
+        return plain.cast(field.type, safe=not pt.is_floating(field.type))
+    except pa.ArrowException as error:  # a value that does not fit, or a type that Arrow cannot convert
         reason = str(error).splitlines()[0]
         raise InputError(
-            f"{file}: column {field.name} ({len(column)} rows) does not fit {field.type}: {reason}; "
-            "convert it"
+            f"{file}: column {field.name} ({column.type}, {len(column)} rows) does not fit {field.type}: "
+            f"{reason}; convert it"
         ) from None
 
 
@@ -83,6 +83,8 @@ def _moments(column: pa.ChunkedArray, name: str, file: str) -> pa.ChunkedArray:
     """Integers are milliseconds; Arrow timestamps may have any unit, without time zone they are UTC."""
     if pt.is_timestamp(column.type):
         zoned = column.cast(pa.timestamp(column.type.unit, tz="UTC"))
+        if column.type.unit == "s":  # clipped far out of range: times 1000 it might wrap around into it
+            zoned = _clipped(zoned.cast(pa.int64()), LATEST_MS).cast(zoned.type)
         stamps = zoned.cast(TIMESTAMP, safe=False)
     else:
         stamps = column.cast(pa.int64()).cast(TIMESTAMP)
@@ -99,3 +101,9 @@ def _moments(column: pa.ChunkedArray, name: str, file: str) -> pa.ChunkedArray:
                 f"where milliseconds are due; {hint}"
             )
     return stamps
+
+
+def _clipped(numbers: pa.ChunkedArray, limit: int) -> pa.ChunkedArray:
+    low, high = pa.scalar(-limit, numbers.type), pa.scalar(limit, numbers.type)
+    numbers = pc.if_else(pc.less(numbers, low), low, numbers)
+    return pc.if_else(pc.greater(numbers, high), high, numbers)

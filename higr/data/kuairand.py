@@ -18,7 +18,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from higr.config import DataConfig
-from higr.data.kuaishou import PROFILE, USER, user_table
+from higr.data.kuaishou import USER, user_table
 from higr.data.raw import RawTables, folder, need_file, read_csv, read_parquet
 from higr.errors import InputError
 
@@ -39,6 +39,11 @@ VIDEO = {
     "video_duration": pa.float64(),
     "tag": pa.string(),
 }
+SEQUENCE = {
+    "user_id": pa.int64(),
+    "last_time_ms": pa.int64(),
+    **dict.fromkeys(("watch_seq", "like_seq", "long_watch_seq"), pa.list_(pa.int64())),
+}
 CHINA_OFFSET_MS = 8 * 3_600_000
 
 
@@ -46,7 +51,7 @@ def load(config: DataConfig, seed: int) -> RawTables:
     """Read either layout; `seed` has no part in it.
 
     Raises:
-        InputError: a file is missing, unreadable or lacks a column.
+        InputError: a file is missing, unreadable, lacks a column or has one of another type.
     """
     base = folder(config)
     return _load_cut(base) if (base / "splits").is_dir() else _load_official(base)
@@ -67,18 +72,13 @@ def _load_official(base: Path) -> RawTables:
 
 
 def _load_cut(base: Path) -> RawTables:
-    rows = _log_events(
-        [read_parquet(base / "splits" / f"{name}.parquet", list(LOG)) for name in ("val", "test")]
-    )
-    sequences = read_parquet(
-        base / "user_sequences.parquet",
-        ["user_id", "last_time_ms", "watch_seq", "like_seq", "long_watch_seq"],
-    )
+    rows = _log_events([read_parquet(base / "splits" / f"{name}.parquet", LOG) for name in ("val", "test")])
+    sequences = read_parquet(base / "user_sequences.parquet", SEQUENCE)
     items, users = base / "item_features.parquet", base / "user_features.parquet"
     return RawTables(
         events=pa.concat_tables([_sequence_events(sequences, rows), rows], promote_options="default"),
-        items=_items(read_parquet(items, list(VIDEO))),
-        users=user_table(read_parquet(users, ["user_id", *PROFILE])),
+        items=_items(read_parquet(items, VIDEO)),
+        users=user_table(read_parquet(users, USER)),
         files={
             "events": f"{base}: user_sequences.parquet, splits/val.parquet, splits/test.parquet",
             "items": str(items),
@@ -102,21 +102,32 @@ def _log_events(logs: Sequence[pa.Table]) -> pa.Table:
 
 
 def _sequence_events(sequences: pa.Table, rows: pa.Table) -> pa.Table:
-    """One event a watched video, in the order watched, before the user's first row of the log."""
+    """One event a watched video, in the order watched, before the user's first row of the log.
+
+    Where `last_time_ms` is missing the events have no moment either: validation puts them aside.
+    """
     first = rows.group_by("user_id").aggregate([("timestamp", "min")])
     first_row = dict(zip(first["user_id"].to_pylist(), first["timestamp_min"].to_pylist(), strict=True))
-    columns: dict[str, list[int]] = {
+    columns: dict[str, list[int | None]] = {
         name: [] for name in ("user_id", "item_id", "timestamp", "liked", "long_view")
     }
     for row in sequences.to_pylist():
-        watched = row["watch_seq"]
-        last = min(row["last_time_ms"], first_row.get(row["user_id"], row["last_time_ms"] + 1) - 1)
+        watched = row["watch_seq"] or []
         columns["user_id"] += [row["user_id"]] * len(watched)
         columns["item_id"] += watched
-        columns["timestamp"] += range(last - 1000 * (len(watched) - 1), last + 1, 1000)
-        columns["liked"] += mark(watched, row["like_seq"])
-        columns["long_view"] += mark(watched, row["long_watch_seq"])
+        columns["timestamp"] += _moments(len(watched), row["last_time_ms"], first_row.get(row["user_id"]))
+        columns["liked"] += mark(watched, row["like_seq"] or [])
+        columns["long_view"] += mark(watched, row["long_watch_seq"] or [])
     return pa.table(columns)
+
+
+def _moments(count: int, last: int | None, first_row: int | None) -> Sequence[int | None]:
+    """`count` moments a second apart that end at `last`, and before `first_row` where there is one."""
+    if last is None:
+        return [None] * count
+    if first_row is not None:
+        last = min(last, first_row - 1)
+    return range(last - 1000 * (count - 1), last + 1, 1000)
 
 
 def mark(watched: Sequence[int], chosen: Sequence[int]) -> list[bool]:

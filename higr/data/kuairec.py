@@ -6,6 +6,7 @@ topic tags; category names stay out of it, for they are the yardstick of the sem
 """
 
 import json
+from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -13,6 +14,7 @@ import pyarrow.compute as pc
 from higr.config import DataConfig
 from higr.data.kuaishou import USER, user_table
 from higr.data.raw import RawTables, folder, need_file, read_csv
+from higr.errors import InputError
 
 LOG = {
     "user_id": pa.int64(),
@@ -29,13 +31,14 @@ CAPTION = {
 }
 TAGS = {"video_id": pa.int64(), "feat": pa.string()}
 UNKNOWN = "UNKNOWN"
+LAST_MS = 1e15  # any moment beyond it is as wrong as this one, and this one is still an integer
 
 
 def load(config: DataConfig, seed: int) -> RawTables:
     """Read the four files; `seed` has no part in it.
 
     Raises:
-        InputError: a file is missing, unreadable or lacks a column.
+        InputError: a file is missing, unreadable or lacks a column, or `feat` holds no list.
     """
     base = folder(config)
     log = need_file(base, "big_matrix.csv", "big_matrix_1000.csv")
@@ -45,29 +48,45 @@ def load(config: DataConfig, seed: int) -> RawTables:
     events = _events(read_csv(log, LOG))
     return RawTables(
         events=events,
-        items=_items(read_csv(captions, CAPTION), read_csv(tags, TAGS), events),
+        items=_items(read_csv(captions, CAPTION), _features(read_csv(tags, TAGS), tags), events),
         users=user_table(read_csv(users, USER)),
         files={"events": str(log), "items": str(captions), "users": str(users)},
     )
 
 
 def _events(log: pa.Table) -> pa.Table:
-    """A missing moment stays missing: validation puts the row aside."""
+    """A missing moment stays missing, an odd one odd: validation puts the row aside."""
+    moment = pc.round(pc.multiply(log["timestamp"], 1000.0))
+    moment = pc.if_else(pc.less(pc.abs(moment), LAST_MS), moment, LAST_MS)  # NaN and infinity too
     return pa.table(
         {
             "user_id": log["user_id"],
             "item_id": log["video_id"],
-            "timestamp": pc.round(pc.multiply(log["timestamp"], 1000.0)).cast(pa.int64()),
+            "timestamp": moment.cast(pa.int64()),
             "watch_seconds": pc.divide(log["play_duration"].cast(pa.float64()), 1000.0),
             "duration_seconds": pc.divide(log["video_duration"].cast(pa.float64()), 1000.0),
         }
     )
 
 
-def _items(captions: pa.Table, tags: pa.Table, events: pa.Table) -> pa.Table:
+def _features(tags: pa.Table, path: Path) -> dict[int, list[int]]:
+    """Item to its list of tag numbers, written as JSON."""
+    features = {}
+    for item, text in zip(tags["video_id"].to_pylist(), tags["feat"].to_pylist(), strict=True):
+        try:
+            features[item] = json.loads(text or "[]")
+        except json.JSONDecodeError:
+            features[item] = None
+        if not isinstance(features[item], list):
+            raise InputError(
+                f"{path}: feat of video_id {item} is {text[:80]!r}, no list such as [27, 9]; fetch it again"
+            )
+    return features
+
+
+def _items(captions: pa.Table, features: dict[int, list[int]], events: pa.Table) -> pa.Table:
     """Duration is known from the log alone, for the items that appear in it."""
     ids = captions["video_id"]
-    features = dict(zip(tags["video_id"].to_pylist(), tags["feat"].to_pylist(), strict=True))
     seen = events.group_by("item_id").aggregate([("duration_seconds", "max")])
     durations = dict(zip(seen["item_id"].to_pylist(), seen["duration_seconds_max"].to_pylist(), strict=True))
     return pa.table(
@@ -84,10 +103,7 @@ def _items(captions: pa.Table, tags: pa.Table, events: pa.Table) -> pa.Table:
                 pa.string(),
             ),
             "tags": pa.array(
-                [
-                    [f"tag-{tag}" for tag in json.loads(features.get(item) or "[]")]
-                    for item in ids.to_pylist()
-                ],
+                [[f"tag-{tag}" for tag in features.get(item, [])] for item in ids.to_pylist()],
                 pa.list_(pa.string()),
             ),
             "duration_seconds": pa.array([durations.get(item) for item in ids.to_pylist()], pa.float64()),

@@ -13,6 +13,10 @@ from higr.data.schemas import EVENTS, LABELLED_EVENTS, Feedback
 from higr.errors import InputError
 
 FLAGS = tuple(field.name for field in EVENTS if pa.types.is_boolean(field.type))
+LEAST_STRENGTH = 0.1
+"""Strength of an engaged event is no less, or one that was clicked but hardly watched would weigh
+nothing in graded metrics; not reported by the paper."""
+
 _SIGNAL_COLUMN = {"watch_ratio": "watch_seconds"}
 
 
@@ -45,8 +49,8 @@ def labelled(events: Any, durations: Any, config: EngagementConfig) -> Any:
 
     Engaged: the configured signal is set or reaches its threshold. Strong: engaged and a strong flag.
     Negative: a negative flag, whatever else. Strength of an engaged event: watch ratio, clipped, or 1
-    where there is none, plus `flag_strength` a strong flag; not reported by the paper, which orders by
-    dwell time alone.
+    where there is none, plus `flag_strength` a strong flag, and at least `LEAST_STRENGTH`; not reported
+    by the paper, which orders by dwell time alone.
 
     durations: (item_id, duration_seconds), used where an event has no duration of its own.
     """
@@ -63,7 +67,8 @@ def labelled(events: Any, durations: Any, config: EngagementConfig) -> Any:
     # Not least(): it passes over a null and would turn "no watch signal" into the highest ratio.
     highest = ibis.literal(config.max_watch_ratio, "float32")
     clipped = ibis.ifelse(ratio > highest, highest, ratio)
-    strength = ibis.coalesce(clipped, ibis.literal(1.0, "float32")) + config.flag_strength * flags
+    total = ibis.coalesce(clipped, ibis.literal(1.0, "float32")) + config.flag_strength * flags
+    strength = ibis.ifelse(total < LEAST_STRENGTH, LEAST_STRENGTH, total)
     return joined.mutate(
         feedback=ibis.cases(
             (negative, int(Feedback.NEGATIVE)),

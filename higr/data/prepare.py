@@ -17,6 +17,7 @@ from higr.data.schemas import Feedback
 from higr.data.slates import SlateCounts, build_slates
 from higr.data.splits import NAMES, Boundaries, boundaries
 from higr.data.validate import Checked, validate
+from higr.errors import InputError
 
 SOURCES: Mapping[str, Callable[[DataConfig, int], RawTables]] = {
     "simulator": simulator.load,
@@ -34,6 +35,7 @@ def prepare(config: DataConfig, seed: int) -> PreparedData:
     """
     checked = validate(SOURCES[config.source](config, seed), config.max_bad_share)
     events = label(checked.events, checked.items, config.engagement)
+    _check_engagement(events, config)
     limits = boundaries(events, config)
     slates, slate_counts = build_slates(events, limits, config)
     content = {"events": events, "items": checked.items, "users": checked.users, "slates": slates}
@@ -41,6 +43,17 @@ def prepare(config: DataConfig, seed: int) -> PreparedData:
     return PreparedData(
         **content, quarantine=checked.quarantine, report={**report, "fingerprint": fingerprint(content)}
     )
+
+
+def _check_engagement(events: pa.Table, config: DataConfig) -> None:
+    """Without one effective view there is nothing to learn: say so now, not when training starts."""
+    if not _engaged_share(events):
+        signal = config.engagement.effective_view
+        needs = " (watch_seconds, and duration_seconds in events or items)" if signal == "watch_ratio" else ""
+        raise InputError(
+            f"events: none of {events.num_rows} rows is an effective view by data.engagement.effective_view "
+            f"{signal!r}{needs}; supply its columns, lower effective_view_threshold or choose another signal"
+        )
 
 
 def _report(

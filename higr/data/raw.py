@@ -72,11 +72,12 @@ def need_file(base: Path, *names: str) -> Path:
     return path
 
 
-def read_parquet(path: Path, columns: Sequence[str] | None = None) -> pa.Table:
-    """Read `columns` (all: None) of a file a user gave.
+def read_parquet(path: Path, columns: Mapping[str, pa.DataType] | None = None) -> pa.Table:
+    """Read `columns`, as the types they name, of a file a user gave (None: all, as they are).
 
     Raises:
-        InputError: missing, empty, truncated, not Parquet, or without one of `columns`.
+        InputError: missing, empty, truncated, not Parquet, without one of `columns`, or one that
+            does not fit its type.
     """
     if not path.is_file():
         raise InputError(f"{path} does not exist; put it there or mend data.path")
@@ -85,9 +86,12 @@ def read_parquet(path: Path, columns: Sequence[str] | None = None) -> pa.Table:
     try:
         names = pq.read_schema(path).names
         _need_columns(path, names, columns or ())
-        return pq.read_table(path, columns=list(columns) if columns else None)
+        table = pq.read_table(path, columns=list(columns) if columns else None)
     except (pa.ArrowException, OSError) as error:
         raise InputError(f"{path} is not readable Parquet ({_first_line(error)}); write it again") from None
+    if columns is None:
+        return table
+    return pa.table({name: _typed(table[name], kind, name, path) for name, kind in columns.items()})
 
 
 def read_csv(path: Path, columns: Mapping[str, pa.DataType]) -> pa.Table:
@@ -121,6 +125,16 @@ def read_csv(path: Path, columns: Mapping[str, pa.DataType]) -> pa.Table:
     if not table.num_rows:
         raise InputError(f"{path} has a header and 0 rows; fetch it again")
     return table
+
+
+def _typed(column: pa.ChunkedArray, kind: pa.DataType, name: str, path: Path) -> pa.ChunkedArray:
+    try:
+        return column.cast(kind)
+    except pa.ArrowException as error:
+        raise InputError(
+            f"{path}: column {name} is {column.type} in {len(column)} rows and does not fit {kind} "
+            f"({_first_line(error)}); convert it"
+        ) from None
 
 
 def _need_columns(path: Path, present: Sequence[str], due: Sequence[str] | Mapping[str, object]) -> None:

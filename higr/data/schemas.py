@@ -67,7 +67,7 @@ LABELLED_EVENTS = pa.schema(
 )
 """Events after labelling, sorted by (user_id, timestamp, position, item_id).
 
-`strength` is 0 for what was not engaged with, and grows with the feedback.
+`strength` is 0 for what was not engaged with, positive for what was, and grows with the feedback.
 """
 
 SLATES = pa.schema(

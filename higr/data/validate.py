@@ -114,7 +114,7 @@ def _sift(
         )
     if len(bad) == table.num_rows:
         raise InputError(f"{file}: none of {table.num_rows} rows can be used; mend the file")
-    records = [json.dumps(_plain(row), ensure_ascii=False) for row in given.take(bad).to_pylist()]
+    records = [json.dumps(_record(given, row), ensure_ascii=False) for row in bad.tolist()]
     put_aside = pa.table(
         {"table": [name] * len(bad), "row": bad, "reason": why, "record": records},
         schema=QUARANTINE,
@@ -136,8 +136,9 @@ def _users(raw: RawTables, max_bad_share: float) -> tuple[pa.Table, pa.Table, di
     kept = [field.name for field in fields if _categorical(field.type)]
     named = [i for i, name in enumerate(raw.users.column_names) if name in (*kept, "user_id")]
     given = raw.users.select(named)
-    for i in (i for i, name in enumerate(given.column_names) if name != "user_id"):
-        given = given.set_column(i, given.column_names[i], given.column(i).cast(pa.string()))
+    for i, field in enumerate(given.schema):  # numbers and texts are made text by `conform`
+        if pa.types.is_boolean(field.type):
+            given = given.set_column(i, field.name, given.column(i).cast(pa.string()))
     schema = pa.schema(
         [USERS.field("user_id"), *(pa.field(name, pa.string()) for name in dict.fromkeys(kept))]
     )
@@ -154,7 +155,13 @@ def _categorical(kind: pa.DataType) -> bool:
         kind = kind.value_type
     return any(
         test(kind)
-        for test in (pa.types.is_string, pa.types.is_large_string, pa.types.is_integer, pa.types.is_boolean)
+        for test in (
+            pa.types.is_string,
+            pa.types.is_large_string,
+            pa.types.is_string_view,
+            pa.types.is_integer,
+            pa.types.is_boolean,
+        )
     )
 
 
@@ -175,6 +182,22 @@ def _unique_items(items: pa.Table, file: str) -> None:
             f"{file}: item_id has {len(repeated)} duplicates in {items.num_rows} rows, for example "
             f"{repeated[0]['values'].as_py()!r}; keep one row an item"
         )
+
+
+def _record(table: pa.Table, row: int) -> dict[str, Any]:
+    """A row as it was given. Read cell by cell: Arrow's `take` does not know every type."""
+    return {
+        name: _plain(_cell(column[row]))
+        for name, column in zip(table.column_names, table.columns, strict=True)
+    }
+
+
+def _cell(value: pa.Scalar) -> Any:
+    """The Python value; Arrow's own number where Python has none, such as moments after the year 9999."""
+    try:
+        return value.as_py()
+    except (OverflowError, ValueError, KeyError):  # KeyError: a time zone nobody knows
+        return value.value if hasattr(value, "value") else f"{value.type} beyond Python's range"
 
 
 def _plain(value: Any) -> Any:

@@ -8,6 +8,8 @@ import pyarrow as pa
 import pytest
 
 from higr.config import DataConfig
+from higr.data.conform import conform
+from higr.data.schemas import EVENTS
 from higr.errors import InputError
 
 Tables = dict[str, pa.Table]
@@ -50,6 +52,16 @@ WHOLE_FILE = [
     (
         "position too large",
         lambda t: all_values(t, "events", "position", 70_000),
+        ("events.parquet", "position", "int16"),
+    ),
+    (
+        "moments beyond int64",
+        lambda t: put(t, "events", "timestamp", pa.array([2**63 + 1] * 240, pa.uint64())),
+        ("events.parquet", "timestamp", "uint64", "9223372036854775809"),
+    ),
+    (
+        "position beyond int64",
+        lambda t: put(t, "events", "position", pa.array([2**63 + 1] * 240, pa.uint64())),
         ("events.parquet", "position", "int16"),
     ),
     (
@@ -110,6 +122,15 @@ def test_whole_file(
         "items.parquet",
         "users.parquet",
     ]
+
+
+def test_a_type_arrow_cannot_convert(good: Tables) -> None:
+    """In memory alone: Parquet does not keep it."""
+    views = pa.array(["i00"], pa.string_view())
+    ids = pa.DictionaryArray.from_arrays(pa.array([0] * 240), views)
+    odd = put(good, "events", "item_id", ids)
+    with pytest.raises(InputError, match=r"^a file: column item_id .*does not fit string: .*; convert it$"):
+        conform(odd["events"], EVENTS, "a file")
 
 
 @pytest.mark.parametrize(

@@ -5,14 +5,17 @@ from collections import Counter
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
+import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 
 from higr.config import DataConfig, load_config
-from higr.data.kuairand import load, mark
+from higr.data.kuairand import FLAGS, load, mark
+from higr.data.kuaishou import PROFILE
 from higr.data.prepare import prepare
 from higr.data.prepared import PreparedData
+from higr.data.validate import validate
 from higr.errors import InputError
 
 CUT = Path(__file__).parents[2].parent / "shared" / "data" / "kuairand_pure"
@@ -135,6 +138,83 @@ def test_truncated_archive(tmp_path: Path) -> None:
     path.write_bytes(path.read_bytes()[:40])
     with pytest.raises(InputError, match="cannot be read"):
         load(config, 0)
+
+
+def small_cut(folder: Path) -> DataConfig:
+    start = 1650000000000
+    log = {"user_id": [5, 6], "video_id": [0, 1], "time_ms": [start, start + 1]}
+    log |= {key: [10000, 20000] for key in ("play_time_ms", "duration_ms")}
+    flags = {key: [1, 0] for key in FLAGS}
+    tables = {
+        "splits/val": log | flags,
+        "splits/test": log | flags | {"time_ms": [start + 5, start + 6]},
+        "user_sequences": {
+            "user_id": [5, 6],
+            "last_time_ms": [start - 60_000, start + 60_000],
+            "watch_seq": [[0, 1, 0], [1, 0]],
+            "like_seq": [[0], [1]],
+            "long_watch_seq": [[1, 0], []],
+        },
+        "item_features": {
+            "video_id": [0, 1],
+            "author_id": [70, 71],
+            "upload_dt": ["2022-04-10"] * 2,
+            "video_duration": [20_000.0, None],
+            "tag": ["20,43", None],
+        },
+        "user_features": {"user_id": [5, 6]} | {key: [1.0, None] for key in PROFILE},
+    }
+    (folder / "splits").mkdir()
+    for name, columns in tables.items():
+        pq.write_table(pa.table(columns), folder / f"{name}.parquet")
+    return DataConfig(source="kuairand", path=str(folder), engagement={"effective_view": "long_view"})
+
+
+def replace(path: Path, column: str, values: list) -> None:
+    table = pq.read_table(path)
+    pq.write_table(table.set_column(table.column_names.index(column), column, [values]), path)
+
+
+def test_a_small_cut(tmp_path: Path) -> None:
+    raw = load(small_cut(tmp_path), 0)
+    start = 1650000000000
+    assert raw.events["timestamp"].to_pylist()[:5] == [
+        *(start - 60_000 - 1000 * n for n in (2, 1, 0)),
+        *(start - 1000, start),  # user 6: just before the first row of the log, whatever last_time_ms says
+    ]
+    assert raw.users["onehot_feat0"].to_pylist() == ["1", None]
+
+
+@pytest.mark.parametrize(
+    ("file", "column", "values"),
+    [
+        ("splits/val", "is_click", ["yes", "no"]),
+        ("splits/test", "time_ms", ["noon", "one"]),
+        ("splits/val", "play_time_ms", [[1], [2]]),
+        ("splits/test", "video_id", [0.5, 1.0]),
+        ("user_sequences", "last_time_ms", ["noon", "one"]),
+        ("user_sequences", "watch_seq", ["0,1", "1"]),
+        ("user_sequences", "like_seq", [0, 1]),
+        ("item_features", "tag", [[20], [43]]),
+        ("user_features", "fans_user_num_range", [[1], [2]]),
+    ],
+)
+def test_a_cut_with_a_column_of_another_type(file: str, column: str, values: list, tmp_path: Path) -> None:
+    config = small_cut(tmp_path)
+    replace(tmp_path / f"{file}.parquet", column, values)
+    with pytest.raises(InputError, match=rf"{file}\.parquet: column {column} is .*; convert it$") as caught:
+        load(config, 0)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_cut_without_a_last_moment(tmp_path: Path) -> None:
+    config = small_cut(tmp_path).model_copy(update={"max_bad_share": 0.5})
+    replace(tmp_path / "user_sequences.parquet", "last_time_ms", [None, 1650000000000])
+    replace(tmp_path / "user_sequences.parquet", "like_seq", [None, [1]])
+    raw = load(config, 0)
+    assert raw.events["timestamp"].to_pylist()[:3] == [None] * 3
+    checked = validate(raw, config.max_bad_share)
+    assert checked.quarantine["reason"].to_pylist() == ["timestamp is null"] * 3
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,9 @@ import pytest
 
 from higr.config import DataConfig
 from higr.data.kuairec import item_text, load
+from higr.data.kuaishou import PROFILE
 from higr.data.prepare import prepare
+from higr.data.validate import validate
 from higr.errors import InputError
 
 META = Path(__file__).parents[2].parent / "shared" / "data" / "kuairec_meta"
@@ -58,3 +60,46 @@ def test_a_file_is_missing(config: DataConfig, tmp_path: Path) -> None:
             shutil.copy(path, tmp_path)
     with pytest.raises(InputError, match=r"item_categories\.csv does not exist"):
         load(config.model_copy(update={"path": str(tmp_path)}), 0)
+
+
+def small(folder: Path, feat: str = "[27, 9]", moment: str = "1593878903.438") -> DataConfig:
+    profile = ",".join(PROFILE)
+    for name, text in (
+        ("big_matrix", f"user_id,video_id,play_duration,video_duration,timestamp\n5,0,900,1000,{moment}\n"),
+        (
+            "kuairec_caption_category",
+            "video_id,caption,topic_tag,first_level_category_name\n0,a,[],food\n1,b,[],UNKNOWN\n",
+        ),
+        ("item_categories", f'video_id,feat\n0,"[1]"\n1,"{feat}"\n'),
+        ("user_features", f"user_id,{profile}\n5{',1' * len(PROFILE)}\n"),
+    ):
+        (folder / f"{name}.csv").write_text(text)
+    return DataConfig(source="kuairec", path=str(folder))
+
+
+def test_small_files(tmp_path: Path) -> None:
+    raw = load(small(tmp_path), 0)
+    assert raw.items["tags"].to_pylist() == [["tag-1"], ["tag-27", "tag-9"]]
+    assert raw.events["timestamp"].to_pylist() == [1593878903438]
+
+
+@pytest.mark.parametrize("feat", ["[27,", "27", "tag", '{""a"": 1}'])
+def test_tags_that_are_no_list(feat: str, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"item_categories\.csv: feat of video_id 1 is .*no list") as caught:
+        load(small(tmp_path, feat=feat), 0)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("moment", "reason"),
+    [
+        ("", "timestamp is null"),
+        ("inf", "timestamp is out of range"),
+        ("1e300", "timestamp is out of range"),
+        ("-1e300", "timestamp is out of range"),
+    ],
+)
+def test_an_odd_moment_is_put_aside(moment: str, reason: str, tmp_path: Path) -> None:
+    config = small(tmp_path, moment="1593878903.438\n5,1,1,1," + moment)
+    checked = validate(load(config, 0), max_bad_share=0.5)
+    assert checked.quarantine["reason"].to_pylist() == [reason]

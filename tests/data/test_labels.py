@@ -82,6 +82,30 @@ CASES = [
         (ENGAGED, 0.3),
     ),
     (
+        "click, not watched",
+        EngagementConfig(effective_view="clicked"),
+        {"clicked": True, "watch_seconds": 0.0, "duration_seconds": 10.0},
+        (ENGAGED, 0.1),
+    ),
+    (
+        "long view of 5 % of it",
+        EngagementConfig(effective_view="long_view"),
+        {"long_view": True, "watch_seconds": 5.0, "duration_seconds": 100.0},
+        (ENGAGED, 0.1),
+    ),
+    (
+        "click, like, not watched",
+        EngagementConfig(effective_view="clicked"),
+        {"clicked": True, "liked": True, "watch_seconds": 0.0, "duration_seconds": 10.0},
+        (STRONG, 1.0),
+    ),
+    (
+        "click, dislike, not watched",
+        EngagementConfig(effective_view="clicked"),
+        {"clicked": True, "disliked": True, "watch_seconds": 0.0, "duration_seconds": 10.0},
+        (NEGATIVE, 0.0),
+    ),
+    (
         "rating",
         EngagementConfig(effective_view="rating", effective_view_threshold=4),
         {"rating": 4.0},

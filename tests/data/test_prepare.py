@@ -13,6 +13,7 @@ from higr.data.fingerprint import fingerprint
 from higr.data.prepare import prepare
 from higr.data.prepared import PreparedData
 from higr.data.schemas import ITEMS, LABELLED_EVENTS, SLATES
+from higr.errors import InputError
 
 SMALL = DataConfig(simulator=SimulatorConfig(users=20, items=60, slates_per_user=5, days=7))
 
@@ -102,3 +103,14 @@ def test_nano_holds_enough_for_every_stage() -> None:
     report = prepare(config.data, config.seed).report
     assert min(period["slates"] for period in report["splits"].values()) >= 50
     assert 0.2 < report["engaged_share"] < 0.6
+
+
+def test_a_log_without_one_effective_view_is_refused(
+    good: dict[str, pa.Table], write: Callable, stage: Callable
+) -> None:
+    untimed = {
+        name: table.drop_columns([c for c in table.column_names if c == "duration_seconds"])
+        for name, table in good.items()
+    }
+    with pytest.raises(InputError, match=r"none of \d+ rows is an effective view .*duration_seconds"):
+        stage(write(untimed))

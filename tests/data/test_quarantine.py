@@ -17,6 +17,7 @@ from higr.data.schemas import EVENTS, ITEMS
 from higr.data.validate import validate
 from higr.errors import InputError
 
+Tables = dict[str, pa.Table]
 FAULTS: list[tuple[str, Any, str]] = [
     ("user_id", None, "user_id is null or empty"),
     ("user_id", "", "user_id is null or empty"),
@@ -121,6 +122,57 @@ def test_items_and_users(good: dict[str, pa.Table]) -> None:
     assert checked.users.to_pydict()["user_id"] == [*(f"u{i}" for i in range(6)), "u9"]
     assert checked.users.to_pydict()["age"] == [None] * 5 + ["1", "4"]
     assert checked.counts["users"]["added"] == 5
+
+
+@pytest.mark.parametrize("unit", ["s", "ms"])
+@pytest.mark.parametrize("zone", [None, "UTC"])
+@pytest.mark.parametrize("moment", ["year 31_000", "least", "wraps around to 2026"])
+def test_a_moment_python_cannot_hold(unit: str, zone: str | None, moment: str, good: Tables) -> None:
+    a_second = {"s": 1, "ms": 1000}[unit]
+    odd = {
+        "year 31_000": 920_000_000_000 * a_second,
+        "least": -(2**63) + 1,
+        "wraps around to 2026": 2**64 // 1000 + 1_770_000_000
+        if unit == "s"
+        else 2**62,  # times 1000 in int64
+    }[moment]
+    stamps = [time // (1000 // a_second) for time in good["events"]["timestamp"].to_pylist()]
+    stamps[17] = odd
+    place = good["events"].column_names.index("timestamp")
+    events = good["events"].set_column(place, "timestamp", pa.array(stamps, pa.timestamp(unit, zone)))
+    checked = validate(RawTables(events, good["items"], None), max_bad_share=0.05)
+    assert checked.quarantine["row"].to_pylist()[0] == 17
+    assert checked.quarantine["reason"].to_pylist()[0] == "timestamp is out of range"
+    assert json.loads(checked.quarantine["record"][0].as_py())["timestamp"] == odd
+
+
+TEXT = {
+    "string_view": lambda column: column.cast(pa.string_view()),
+    "large_string": lambda column: column.cast(pa.large_string()),
+    "dictionary": lambda column: column.dictionary_encode(),
+    "large dictionary": lambda column: column.cast(pa.large_string()).dictionary_encode(),
+}
+
+
+@pytest.mark.parametrize("kind", TEXT)
+def test_any_kind_of_text(kind: str, good: Tables) -> None:
+    def change(table: pa.Table, *names: str) -> pa.Table:
+        for name in names:
+            table = table.set_column(table.column_names.index(name), name, TEXT[kind](table[name]))
+        return table
+
+    spoiled = spoil(good["events"], {17: FAULTS[7]})
+    plain = validate(RawTables(spoiled, good["items"], good["users"]), max_bad_share=0.05)
+    checked = validate(
+        RawTables(
+            change(spoiled, "user_id", "item_id", "request_id"),
+            change(good["items"], "item_id", "category", "text"),
+            change(good["users"], "user_id", "age"),
+        ),
+        max_bad_share=0.05,
+    )
+    assert checked == plain
+    assert checked.quarantine.num_rows == 1
 
 
 def test_too_many_faulty_rows_stop_the_stage(
