@@ -114,7 +114,7 @@ def _cpu() -> str:
 
 
 def _cells(row: dict[str, Any]) -> tuple[str, str, str, str]:
-    return row["system"], f"{row['p50_ms']:.1f}", f"{row['p99_ms']:.1f}", f"{row['slates_per_s']:.0f}"
+    return row["system"], f"{row['p50_ms']:.2f}", f"{row['p99_ms']:.2f}", f"{row['slates_per_s']:.0f}"
 
 
 def _markdown(document: dict[str, Any]) -> str:

@@ -52,7 +52,9 @@ def main() -> None:
         shutil.rmtree(run / folder, ignore_errors=True)
     watch = _typical_watch(data)
 
-    console.print("\n[bold]Serving[/] on loopback: a transformer and a predictor, two processes")
+    console.print(
+        "\n[bold]Serving[/]: a transformer and a predictor, two processes, as the chart deploys them"
+    )
     known = _most_frequent_user(data)
     with Serving(run) as serving:
         answers = {

@@ -53,3 +53,8 @@ def test_every_preset_is_named_where_a_newcomer_looks() -> None:
 
 def test_an_empty_document_is_a_whole_configuration() -> None:
     assert parse_config("").data.source == "simulator"
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_nothing_is_left_to_fill_in(page: Path) -> None:
+    assert not re.search(r"<!--|TODO|TBD", page.read_text())
