@@ -1,10 +1,10 @@
-"""Items and their semantic IDs, and the prefix tree that keeps decoding inside the catalogue.
+"""Items and their semantic IDs.
 
-Items are kept in lexicographic order of their codes, so that all items under a prefix stand side
-by side: a node of the tree is a range of item positions, and "is anything eligible under this
-node?" is a difference of two prefix sums. This needs no K^D table and works for any K and D.
+Items are kept in lexicographic order of their codes, as the prefix tree wants them. A catalogue
+never changes: an update makes another one, which names its parent.
 """
 
+import hashlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -17,81 +17,47 @@ from torch import Tensor
 
 from higr.errors import InputError
 from higr.files import read_table, write_table
-
-
-@dataclass(frozen=True)
-class TreeLevel:
-    """The nodes of one depth, in lexicographic order of their prefixes.
-
-    Attributes:
-        code: (nodes,) int64, the last code of each node's prefix.
-        children: (nodes + 1,) int64; node n's children are nodes children[n] .. children[n + 1] - 1
-            of the next depth. At the last depth a node is an item and has none.
-        items: (nodes + 1,) int64; node n holds the items at positions items[n] .. items[n + 1] - 1.
-    """
-
-    code: Tensor
-    children: Tensor
-    items: Tensor
-
-
-class PrefixTree:
-    """The catalogue's codes as tensors. Depth 0 is the root, depth D are the items."""
-
-    def __init__(self, codes: np.ndarray) -> None:
-        """codes: (N, D) int, distinct rows in lexicographic order."""
-        count, depth = codes.shape
-        starts = []  # per depth 0..D, the position of each node's first item
-        new_node = np.zeros(count, dtype=bool)
-        new_node[:1] = True
-        starts.append(np.flatnonzero(new_node))
-        for level in range(depth):
-            new_node[1:] |= codes[1:, level] != codes[:-1, level]
-            starts.append(np.flatnonzero(new_node))
-        self.depth = depth
-        self.levels: list[TreeLevel] = []
-        for level, start in enumerate(starts):
-            edges = np.append(start, count)
-            below = starts[level + 1] if level < depth else np.zeros(0, np.int64)  # items have no children
-            self.levels.append(
-                TreeLevel(
-                    code=torch.from_numpy(
-                        codes[start, level - 1].astype(np.int64) if level else np.zeros(len(start), np.int64)
-                    ),
-                    children=torch.from_numpy(np.searchsorted(below, edges).astype(np.int64)),
-                    items=torch.from_numpy(edges.astype(np.int64)),
-                )
-            )
-        self.max_children = [
-            int((level.children[1:] - level.children[:-1]).max()) if count else 0
-            for level in self.levels[:-1]
-        ]
+from higr.prefix_tree import PrefixTree
 
 
 @dataclass(frozen=True)
 class Catalog:
-    """Every item that can be generated, with a semantic ID of its own.
+    """Every item that can be generated.
 
     Attributes:
-        item_ids: N ids in lexicographic order of their codes.
-        codes: (N, D) int32, distinct rows.
+        item_ids: N ids in lexicographic order of their codes; items of one semantic ID by falling
+            priority, then by id.
+        codes: (N, D) int32; distinct rows unless `priority` is given.
         codebook_size: K; every code is in [0, K).
         tokenizer_id: `Tokenizer.id` of the tokenizer that made the codes.
+        priority: (N,) float32 for the collision policy `share`: items may have one semantic ID, and
+            decoding takes the eligible one of highest priority. None: semantic IDs are distinct.
+        parent: version of the catalogue this one was updated from; empty for a first one.
     """
 
     item_ids: tuple[str, ...]
     codes: np.ndarray
     codebook_size: int
     tokenizer_id: str = ""
+    priority: np.ndarray | None = None
+    parent: str = ""
 
     @classmethod
     def build(
-        cls, item_ids: Sequence[str], codes: np.ndarray, codebook_size: int, tokenizer_id: str = ""
+        cls,
+        item_ids: Sequence[str],
+        codes: np.ndarray,
+        codebook_size: int,
+        tokenizer_id: str = "",
+        *,
+        priority: np.ndarray | None = None,
+        parent: str = "",
     ) -> "Catalog":
         """Sort, check and wrap.
 
         Raises:
-            InputError: no items, an id twice, two items with one semantic ID, or a code outside [0, K).
+            InputError: no items, an id twice, a code outside [0, K), or, without priorities, two
+                items with one semantic ID.
         """
         codes = np.asarray(codes, dtype=np.int32)
         if codes.ndim != 2 or len(item_ids) != len(codes) or not len(codes):
@@ -108,25 +74,47 @@ class Catalog:
                 f"catalogue: codes span {codes.min()}..{codes.max()}; "
                 f"codebook size {codebook_size} allows 0..{codebook_size - 1}"
             )
-        order = np.lexsort(codes.T[::-1])
+        if priority is None:
+            order = np.lexsort(codes.T[::-1])
+        else:
+            priority = np.asarray(priority, dtype=np.float32)
+            if priority.shape != (len(codes),) or not np.isfinite(priority).all():
+                raise InputError(
+                    f"catalogue: priorities of shape {priority.shape} for {len(codes)} items; "
+                    "one finite number an item is due"
+                )
+            order = np.lexsort((np.asarray(item_ids), -priority, *codes.T[::-1]))
+            priority = priority[order]
         codes = codes[order]
         same = (codes[1:] == codes[:-1]).all(axis=1)
-        if same.any():
+        if priority is None and same.any():
             where = int(np.flatnonzero(same)[0])
             raise InputError(
                 f"catalogue: {int(same.sum())} semantic IDs are shared, {codes[where].tolist()} by items "
                 f"{item_ids[order[where]]!r} and {item_ids[order[where + 1]]!r}; "
                 "apply a collision policy first"
             )
-        return cls(tuple(str(item_ids[i]) for i in order), codes, codebook_size, tokenizer_id)
+        return cls(
+            tuple(str(item_ids[i]) for i in order), codes, codebook_size, tokenizer_id, priority, parent
+        )
 
     def __len__(self) -> int:
         return len(self.item_ids)
 
     @property
     def depth(self) -> int:
-        """D, codes an item."""
+        """Codes an item: D, and one more under the collision policy `extend`."""
         return int(self.codes.shape[1])
+
+    @cached_property
+    def version(self) -> str:
+        """12 hex digits of SHA-256 over everything above: equal content, equal version."""
+        digest = hashlib.sha256(f"{self.codebook_size} {self.tokenizer_id} {self.parent}\n".encode())
+        digest.update("\n".join(self.item_ids).encode())
+        digest.update(np.ascontiguousarray(self.codes).tobytes())
+        if self.priority is not None:
+            digest.update(np.ascontiguousarray(self.priority).tobytes())
+        return digest.hexdigest()[:12]
 
     @cached_property
     def position(self) -> dict[str, int]:
@@ -153,7 +141,13 @@ class Catalog:
         columns: dict[str, object] = {"item_id": pa.array(self.item_ids, pa.string())}
         for level in range(self.depth):
             columns[f"code_{level + 1}"] = pa.array(self.codes[:, level], pa.int32())
-        metadata = {"codebook_size": str(self.codebook_size), "tokenizer_id": self.tokenizer_id}
+        if self.priority is not None:
+            columns["priority"] = pa.array(self.priority, pa.float32())
+        metadata = {
+            "codebook_size": str(self.codebook_size),
+            "tokenizer_id": self.tokenizer_id,
+            "parent": self.parent,
+        }
         write_table(path, pa.table(columns).replace_schema_metadata(metadata))
 
     @classmethod
@@ -168,7 +162,12 @@ class Catalog:
         size = metadata.get(b"codebook_size")
         if size is None or table.column_names[:2] != ["item_id", "code_1"]:
             raise InputError(f"{path} is not a catalogue (item_id, code_1, ...); run `higr tokenize` again")
-        codes = np.column_stack([table[name].to_numpy() for name in table.column_names[1:]])
+        levels = [name for name in table.column_names if name.startswith("code_")]
         return cls.build(
-            table["item_id"].to_pylist(), codes, int(size), metadata.get(b"tokenizer_id", b"").decode()
+            table["item_id"].to_pylist(),
+            np.column_stack([table[name].to_numpy() for name in levels]),
+            int(size),
+            metadata.get(b"tokenizer_id", b"").decode(),
+            priority=table["priority"].to_numpy() if "priority" in table.column_names else None,
+            parent=metadata.get(b"parent", b"").decode(),
         )

@@ -100,6 +100,11 @@ class DataConfig(Section):
 class EmbeddingConfig(Section):
     """Content of an item as one vector: blocks are L2-normalised, weighted and concatenated."""
 
+    text_model: str | None = Field(
+        None,
+        description="folder of a local sentence-embedding model (transformers layout) that embeds text and "
+        "enrichment; none: TF-IDF and SVD",
+    )
     text_dim: int = Field(64, ge=0, description="SVD width of TF-IDF word and character n-grams; 0: off")
     max_ngrams: int = Field(20_000, ge=1, description="n-grams kept of each kind, the most frequent")
     cooccurrence_dim: int = Field(
@@ -111,6 +116,9 @@ class EmbeddingConfig(Section):
     max_labels: int = Field(256, ge=1, description="categories and tags kept, the most frequent")
     category_weight: float = Field(0.5, ge=0, description="weight of one-hot category and tags; 0: off")
     text_weight: float = Field(1.0, ge=0)
+    enrichment_weight: float = Field(
+        0.5, ge=0, description="weight of the items table's enrichment column, embedded as text is; 0: off"
+    )
     cooccurrence_weight: float = Field(1.0, ge=0)
     numeric_weight: float = Field(0.1, ge=0, description="weight of standardised log duration and age")
     given_weight: float = Field(1.0, ge=0, description="weight of the items table's own embedding column")
@@ -129,23 +137,49 @@ class QualityGateConfig(Section):
     min_concentration: float = Field(0.4, ge=0, le=1, description="of prefixes of D - 1 codes")
     min_consistency: float = Field(0.3, ge=0, le=1, description="of prefixes of D - 1 codes")
     min_codebook_use: float = Field(0.5, ge=0, le=1, description="used codewords over K, worst level")
+    min_stability: float = Field(
+        0.0, ge=0, le=1, description="share of items that keep their first code in a second training; 0: off"
+    )
+    min_neighbours: float = Field(
+        0.0, ge=0, le=1, description="share of items with a content neighbour under their first code; 0: off"
+    )
+    max_popularity_share: float = Field(
+        1.0, ge=0, le=1, description="share of engagement under the busiest first code; 1: off"
+    )
 
 
 class TokenizerConfig(Section):
-    """PCRQ-VAE (method, section 1)."""
+    """From content vectors to semantic IDs (method, section 1)."""
 
+    kind: Literal["pcrq_vae", "rq_vae", "rq_kmeans", "balanced_kmeans"] = Field(
+        "pcrq_vae",
+        description="pcrq_vae: HiGR; rq_vae: a loss a level, no contrast; rq_kmeans: no encoder; "
+        "balanced_kmeans: every codeword takes equally many items, as OneRec",
+    )
     embedding: EmbeddingConfig = EmbeddingConfig()
     depth: int = Field(3, ge=2, le=4, description="D, codes an item")
-    codebook_size: int = Field(64, ge=2, description="K, codewords a level")
-    latent_dim: int = Field(32, ge=2, description="width of z and of codewords")
+    codebook_size: int = Field(64, ge=2, le=8192, description="K, codewords a level")
+    latent_dim: int = Field(32, ge=2, description="width of z and of codewords; k-means has the content's")
     hidden: tuple[int, ...] = Field((128, 64), description="encoder layers; the decoder mirrors them")
+    reconstruction_weight: float = Field(1.0, ge=0)
     global_weight: float = Field(
         1.0, ge=0, description="lambda_1; 0.1 is reported, for a reduction of the losses that is not"
     )
+    layer_weight: float = Field(
+        0.0, ge=0, description="of a quantisation loss a level, as RQ-VAE has it (there always 1)"
+    )
     contrast_weight: float = Field(0.01, ge=0, description="lambda_2")
-    commitment: float = Field(0.1, ge=0, description="beta of the global loss")
+    contrast_levels: Literal["prefix", "all"] = Field(
+        "prefix", description="prefix: the last level is left alone, as the paper; all: for the ablation"
+    )
+    contrast_gradient: Literal["codebooks", "encoder"] = Field(
+        "codebooks",
+        description="codebooks: the contrast moves codewords alone; encoder: straight through to the "
+        "encoder, too; not reported by the paper",
+    )
+    commitment: float = Field(0.1, ge=0, description="beta of the quantisation losses; RQ-VAE has 0.25")
     level_weights: tuple[float, ...] = Field(
-        (1.0, 0.1), description="w_d of the contrast, one a level but the last"
+        (1.0, 0.1), description="w_d of the contrast, one a level but the last, which takes the one before"
     )
     temperature: float = Field(0.1, gt=0, description="tau; not reported by the paper")
     positives: Literal["content", "cooccurrence", "mixed"] = "mixed"
@@ -153,6 +187,12 @@ class TokenizerConfig(Section):
     epochs: int = Field(50, ge=1)
     batch_size: int = Field(256, ge=2)
     learning_rate: float = Field(3e-3, gt=0)
+    collisions: Literal["reassign", "extend", "share"] = Field(
+        "reassign",
+        description="reassign: all but one of the items of a semantic ID move to the nearest free one; "
+        "extend: one more code tells them apart; share: they keep it, decoding picks one",
+    )
+    stability: bool = Field(True, description="train a second time to see how many items keep their codes")
     gate: QualityGateConfig = QualityGateConfig()
 
     @model_validator(mode="after")

@@ -9,9 +9,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from higr.catalog import Catalog, PrefixTree
+from higr.catalog import Catalog
 from higr.errors import InputError
 from higr.files import write_table
+from higr.prefix_tree import PrefixTree
 
 
 @st.composite

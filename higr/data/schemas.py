@@ -46,6 +46,7 @@ ITEMS = pa.schema(
         pa.field("item_id", pa.string(), nullable=False),
         pa.field("category", pa.string(), nullable=False),
         pa.field("text", pa.string()),
+        pa.field("enrichment", pa.string()),
         pa.field("tags", pa.list_(pa.string())),
         pa.field("creator_id", pa.string()),
         pa.field("duration_seconds", pa.float32()),
@@ -54,7 +55,8 @@ ITEMS = pa.schema(
         pa.field("status", pa.string()),
     ]
 )
-"""`status` is `active` (default) or `disabled`; a disabled item is never recommended."""
+"""`enrichment` is further text about an item: what is seen in it, whom it interests.
+`status` is `active` (default) or `disabled`; a disabled item is never recommended."""
 
 USERS = pa.schema([pa.field("user_id", pa.string(), nullable=False)])
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from higr.catalog import PrefixTree
+from higr.prefix_tree import PrefixTree
 
 
 @dataclass(frozen=True)
