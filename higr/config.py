@@ -161,6 +161,11 @@ class TokenizerConfig(Section):
     codebook_size: int = Field(64, ge=2, le=8192, description="K, codewords a level")
     latent_dim: int = Field(32, ge=2, description="width of z and of codewords; k-means has the content's")
     hidden: tuple[int, ...] = Field((128, 64), description="encoder layers; the decoder mirrors them")
+    latent: Literal["sphere", "free"] = Field(
+        "sphere",
+        description="sphere: z has length 1, so that the contrast's cosine and the distance to codewords "
+        "agree; free: as the encoder gives it; not reported by the paper",
+    )
     reconstruction_weight: float = Field(1.0, ge=0)
     global_weight: float = Field(
         1.0, ge=0, description="lambda_1; 0.1 is reported, for a reduction of the losses that is not"
@@ -173,9 +178,9 @@ class TokenizerConfig(Section):
         "prefix", description="prefix: the last level is left alone, as the paper; all: for the ablation"
     )
     contrast_gradient: Literal["codebooks", "encoder"] = Field(
-        "codebooks",
-        description="codebooks: the contrast moves codewords alone; encoder: straight through to the "
-        "encoder, too; not reported by the paper",
+        "encoder",
+        description="encoder: the contrast moves what selects codewords, straight through them; codebooks: "
+        "the codewords themselves; not reported by the paper",
     )
     commitment: float = Field(0.1, ge=0, description="beta of the quantisation losses; RQ-VAE has 0.25")
     level_weights: tuple[float, ...] = Field(
@@ -185,6 +190,13 @@ class TokenizerConfig(Section):
     positives: Literal["content", "cooccurrence", "mixed"] = "mixed"
     neighbours: int = Field(10, ge=1, description="positives mined an item; not reported by the paper")
     epochs: int = Field(50, ge=1)
+    warmup_share: float = Field(
+        0.6,
+        ge=0,
+        lt=1,
+        description="share of the epochs before there are codebooks: autoencoder alone, with the contrast "
+        "on z; then k-means; not reported by the paper",
+    )
     batch_size: int = Field(256, ge=2)
     learning_rate: float = Field(3e-3, gt=0)
     collisions: Literal["reassign", "extend", "share"] = Field(

@@ -48,6 +48,8 @@ def _convert(column: pa.ChunkedArray, field: pa.Field, file: str) -> pa.ChunkedA
         plain = column.cast(given)
         if pt.is_timestamp(field.type):
             return _moments(plain, field.name, file)
+        if pt.is_fixed_size_list(given):
+            plain = _emptied(plain)
         return plain.cast(field.type, safe=not pt.is_floating(field.type))
     except pa.ArrowException as error:  # a value that does not fit, or a type that Arrow cannot convert
         reason = str(error).splitlines()[0]
@@ -55,6 +57,12 @@ def _convert(column: pa.ChunkedArray, field: pa.Field, file: str) -> pa.ChunkedA
             f"{file}: column {field.name} ({column.type}, {len(column)} rows) does not fit {field.type}: "
             f"{reason}; convert it"
         ) from None
+
+
+def _emptied(column: pa.ChunkedArray) -> pa.ChunkedArray:
+    """As lists without values behind a null: a null of a fixed-size list holds as many as the others."""
+    lists = column.cast(pa.list_(column.type.value_type))
+    return pa.chunked_array([chunk.take(pa.array(range(len(chunk)))) for chunk in lists.chunks], lists.type)
 
 
 def _accepts(due: pa.DataType, given: pa.DataType) -> bool:

@@ -2,7 +2,8 @@
 
 Reads the official files, each plain or gzipped: big_matrix.csv (or its first rows, big_matrix_1000.csv),
 kuairec_caption_category.csv, item_categories.csv, user_features.csv. An item's text is its caption and
-topic tags; category names stay out of it, for they are the yardstick of the semantic IDs.
+topic tags, its enrichment the words seen on its cover; category names stay out of both, for they are
+the yardstick of the semantic IDs.
 """
 
 import json
@@ -25,6 +26,7 @@ LOG = {
 }
 CAPTION = {
     "video_id": pa.int64(),
+    "manual_cover_text": pa.string(),
     "caption": pa.string(),
     "topic_tag": pa.string(),
     "first_level_category_name": pa.string(),
@@ -101,6 +103,9 @@ def _items(captions: pa.Table, features: dict[int, list[int]], events: pa.Table)
                     )
                 ],
                 pa.string(),
+            ),
+            "enrichment": pa.array(
+                [item_text(cover, None) for cover in captions["manual_cover_text"].to_pylist()], pa.string()
             ),
             "tags": pa.array(
                 [[f"tag-{tag}" for tag in features.get(item, [])] for item in ids.to_pylist()],

@@ -53,13 +53,17 @@ class PreparedData:
             write_json(aside / "report.json", self.report)
 
     @classmethod
-    def load(cls, path: Path) -> "PreparedData":
+    def load(cls, path: Path, *, embeddings: bool = True) -> "PreparedData":
         """Read what `save` wrote.
+
+        embeddings: read those of the items table, too; else they are null. They are the one column
+            that can outgrow memory: whoever needs them may stream them from items.parquet.
 
         Raises:
             InputError: a file is missing, unreadable or has another schema.
         """
-        tables = {name: read_table(path / f"{name}.parquet") for name in TABLES}
+        tables = {name: read_table(path / f"{name}.parquet") for name in TABLES if name != "items"}
+        tables["items"] = _read_items(path / "items.parquet", embeddings)
         for name, schema in (("events", LABELLED_EVENTS), ("items", ITEMS), ("slates", SLATES)):
             if not tables[name].schema.equals(schema):
                 raise InputError(
@@ -67,3 +71,11 @@ class PreparedData:
                     "run `higr data` again"
                 )
         return cls(**tables, report=read_json(path / "report.json"))
+
+
+def _read_items(path: Path, embeddings: bool) -> pa.Table:
+    if embeddings:
+        return read_table(path)
+    place = ITEMS.get_field_index("embedding")
+    items = read_table(path, [name for name in ITEMS.names if name != "embedding"])
+    return items.add_column(place, ITEMS.field(place), pa.nulls(items.num_rows, ITEMS.field(place).type))

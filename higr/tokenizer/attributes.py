@@ -13,11 +13,23 @@ from higr.errors import InputError
 DAY_MS = 86_400_000.0
 
 
-def _labels(items: pa.Table) -> Iterable[list[str]]:
-    """Category and tags of each item; the prefixes keep a tag from being taken for a category."""
-    tags = items["tags"].to_pylist()
-    for category, own in zip(items["category"].to_pylist(), tags, strict=True):
-        yield [f"category:{category}", *(f"tag:{tag}" for tag in dict.fromkeys(own or ()) if tag is not None)]
+def _labels(items: pa.Table) -> tuple[pa.Array, pa.Array]:
+    """Category and tags of all items as (row, label) pairs, none twice.
+
+    The prefixes keep a tag from being taken for a category.
+    """
+    tags = items["tags"].combine_chunks()
+    of = pc.list_parent_indices(tags).cast(pa.int64())
+    named = pc.binary_join_element_wise("tag", pc.list_flatten(tags), ":")  # null for a null tag
+    category = pc.binary_join_element_wise("category", items["category"].combine_chunks(), ":")
+    pairs = pa.table(
+        {
+            "row": pa.concat_arrays([pa.array(np.arange(items.num_rows)), of]),
+            "label": pa.concat_arrays([category, named]),
+        }
+    )
+    pairs = pairs.filter(pc.is_valid(pairs["label"])).group_by(["row", "label"]).aggregate([])
+    return pairs["row"], pairs["label"]
 
 
 @dataclass(frozen=True)
@@ -28,21 +40,23 @@ class LabelBlock:
 
     @classmethod
     def fit(cls, items: pa.Table, max_labels: int) -> Self:
-        counts: dict[str, int] = {}
-        for own in _labels(items):
-            for label in own:
-                counts[label] = counts.get(label, 0) + 1
-        kept = sorted(
-            (label for label, n in counts.items() if n > 1), key=lambda label: (-counts[label], label)
-        )
-        return cls(sorted(kept[:max_labels]))
+        """The `max_labels` labels of most items; of equally frequent ones the first in the alphabet."""
+        _, labels = _labels(items)
+        found = pc.value_counts(labels)
+        counts = zip(found.field("values").to_pylist(), found.field("counts").to_pylist(), strict=True)
+        kept = sorted((-count, label) for label, count in counts if count > 1)
+        return cls(sorted(label for _, label in kept[:max_labels]))
+
+    @property
+    def width(self) -> int:
+        return len(self.labels)
 
     def transform(self, items: pa.Table) -> np.ndarray:
-        """(N, labels) float32 of zeros and ones; labels not seen at fit are passed over."""
-        column = {label: i for i, label in enumerate(self.labels)}
-        out = np.zeros((items.num_rows, len(self.labels)), np.float32)
-        for row, own in enumerate(_labels(items)):
-            out[row, [column[label] for label in own if label in column]] = 1.0
+        """(N, width) float32 of zeros and ones; labels not seen at fit are passed over."""
+        rows, labels = _labels(items)
+        columns = pc.fill_null(pc.index_in(labels, pa.array(self.labels, pa.string())), -1).to_numpy()
+        out = np.zeros((items.num_rows, self.width), np.float32)
+        out[rows.to_numpy()[columns >= 0], columns[columns >= 0]] = 1.0
         return out
 
     def state(self) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
@@ -65,6 +79,10 @@ class NumericBlock:
     youngest_ms: float
     mean: np.ndarray
     scale: np.ndarray
+
+    @property
+    def width(self) -> int:
+        return 2
 
     @classmethod
     def fit(cls, items: pa.Table) -> Self:
@@ -105,9 +123,13 @@ class GivenBlock:
     width: int
 
     @classmethod
-    def fit(cls, items: pa.Table) -> Self:
-        widths = pc.list_value_length(items["embedding"]).drop_null()
-        return cls(widths[0].as_py() if len(widths) else 0)
+    def fit(cls, batches: Iterable[pa.Table]) -> Self:
+        """The width of the first embedding there is."""
+        for items in batches:
+            widths = pc.list_value_length(items["embedding"]).drop_null()
+            if len(widths):
+                return cls(widths[0].as_py())
+        return cls(0)
 
     def transform(self, items: pa.Table) -> np.ndarray:
         """(N, width) float32; an item without an embedding is all zeros.

@@ -1,34 +1,30 @@
 """Keeping codebooks alive: k-means on residuals to begin with, re-seeding of unused codewords later."""
 
-import warnings
-
 import numpy as np
 import torch
-from sklearn.cluster import KMeans
-from sklearn.exceptions import ConvergenceWarning
 from torch import Tensor
+from torch.nn import functional as F
 
-from higr.tokenizer.pcrq_vae import PCRQVAE, nearest
+from higr.tokenizer.pcrq_vae import PCRQVAE
+from higr.tokenizer.residual import blocks, kmeans, nearest
 
-SAMPLE = 20_000
+SAMPLE = 256
+"""Vectors a codeword that k-means starts from, at most; evenly spaced."""
 
 
 @torch.no_grad()
-def kmeans_init(model: PCRQVAE, x: Tensor, seed: int) -> None:
+def kmeans_init(model: PCRQVAE, x: np.ndarray, seed: int) -> None:
     """Set each codebook to the k-means centres of the residuals the level before left.
 
-    x: (N, width). At most 20,000 rows are used, evenly spaced. Fewer distinct residuals than
-    codewords leave codewords that coincide; training re-seeds them.
+    x: (N, width), may be a memory map. Fewer distinct residuals than codewords leave codewords that
+    coincide; training re-seeds them.
     """
-    sample = x[:: -(-len(x) // SAMPLE)]
-    residual = model.encoder(sample)
-    size = model.codebooks.shape[1]
-    for level, codebook in enumerate(model.codebooks):
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", ConvergenceWarning)
-            centres = KMeans(size, n_init=1, random_state=seed + level).fit(residual.numpy()).cluster_centers_
-        codebook.copy_(torch.from_numpy(np.ascontiguousarray(centres)))
-        residual = residual - codebook[nearest(residual, codebook)]
+    size = model.codewords.shape[1]
+    sample = x[:: -(-len(x) // (SAMPLE * size))]
+    residual = torch.cat([model.latent(block) for block in blocks(sample)])
+    for level, codebook in enumerate(model.codewords):
+        codebook.copy_(torch.from_numpy(kmeans(residual.numpy(), size, seed + level)))
+        residual = residual - F.embedding(nearest(residual, codebook), codebook)
 
 
 @torch.no_grad()
@@ -46,13 +42,13 @@ def reseed_dead(
     """
     moved = 0
     moments = [
-        state for key, state in optimizer.state.get(model.codebooks, {}).items() if key.startswith("exp_avg")
+        state for key, state in optimizer.state.get(model.codewords, {}).items() if key.startswith("exp_avg")
     ]
     for level, alive in enumerate(used):
         dead = (~alive).nonzero().flatten()
         rows = torch.randperm(len(residuals), generator=generator)[: len(dead)]
         dead = dead[: len(rows)]
-        model.codebooks[level, dead] = residuals[rows, level]
+        model.codewords[level, dead] = residuals[rows, level]
         for moment in moments:
             moment[level, dead] = 0.0
         moved += len(dead)

@@ -1,48 +1,93 @@
-"""Which items are engaged with in the same stretch of a user's time.
+"""Which items are met together: in one stretch of a user's time, in one slate.
 
-Everything here is computed from training events only; an item without any is unknown to it.
+Everything here is computed from the training period only; an item without any company is unknown
+to it. scikit-learn costs seconds to import and is imported where it is used.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, Self
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-from scipy.sparse import coo_matrix, csr_matrix, diags
-from sklearn.decomposition import TruncatedSVD
+from scipy.sparse import coo_matrix, csr_matrix
 
 from higr.data.schemas import Feedback
 
+EXPOSED_TOGETHER = 0.5
+"""What a pair of one slate counts for of which not both were engaged with."""
 
-def count_pairs(events: pa.Table, item_ids: Sequence[str], window: int) -> csr_matrix:
-    """How often two items were engaged with by one user at most `window` engagements apart.
+
+def count_pairs(
+    events: pa.Table, item_ids: Sequence[str], window: int, slates: pa.Table | None = None
+) -> csr_matrix:
+    """How often two items were met together: by one user's engagement, and in one slate.
+
+    A user who engages with both, at most `window` engagements apart or in one slate, says most: 1,
+    once for each such meeting, although it be found both ways. That both were put into one slate
+    says, without any feedback, that whoever made the slate took them for alike: it counts 0.5 (not
+    reported by the paper). It reaches items that are rarely engaged with, and it predicts: of pairs
+    engaged with in a later slate more are among one another's ten nearest (docs/items.md).
 
     events: `LABELLED_EVENTS` of the training period, sorted by user and time.
-    Returns (N, N) symmetric float64 without a diagonal, in the order of `item_ids`; events of
-    items not listed are passed over.
+    slates: `SLATES` of the training period; None: histories alone.
+    Returns (N, N) symmetric float64 without a diagonal, in the order of `item_ids`; items not
+    listed are passed over.
     """
     engaged = events.filter(pc.greater_equal(events["feedback"], int(Feedback.ENGAGED)))
-    item = pc.index_in(engaged["item_id"], pa.array(item_ids, pa.string()))
+    known = pa.array(item_ids, pa.string())
     user = engaged["user_id"].combine_chunks().dictionary_encode().indices
     users = user.to_numpy(zero_copy_only=False).astype(np.int64)
-    items = pc.fill_null(item, -1).to_numpy().astype(np.int64)
+    items = _numbers(engaged["item_id"], known)
     users, items = users[items >= 0], items[items >= 0]
     size = len(item_ids)
     total = csr_matrix((size, size), dtype=np.float64)
     for apart in range(1, window + 1):
         left, right = items[:-apart], items[apart:]
         pair = (users[:-apart] == users[apart:]) & (left != right)
-        ones = np.ones(int(pair.sum()))
-        total += coo_matrix((ones, (left[pair], right[pair])), shape=(size, size)).tocsr()
+        total += _matrix(left[pair], right[pair], np.ones(int(pair.sum())), size)
+    if slates is not None:
+        total += _slate_pairs(slates, known, window)
     return (total + total.T).tocsr()
+
+
+def _slate_pairs(slates: pa.Table, known: pa.Array, window: int) -> csr_matrix:
+    """One triangle of what slates add to the pairs that histories hold."""
+    lists = slates["item_ids"].combine_chunks()
+    items = _numbers(pc.list_flatten(lists), known)
+    slate = pc.list_parent_indices(lists).to_numpy().astype(np.int64)
+    feedback = pc.list_flatten(slates["feedback"].combine_chunks()).to_numpy(zero_copy_only=False)
+    slate, engaged, items = slate[items >= 0], feedback[items >= 0] >= Feedback.ENGAGED, items[items >= 0]
+    order = engaged.cumsum()
+    total = csr_matrix((len(known), len(known)), dtype=np.float64)
+    for apart in range(1, int(np.bincount(slate).max(initial=1))):
+        left, right = items[:-apart], items[apart:]
+        pair = (slate[:-apart] == slate[apart:]) & (left != right)
+        both = engaged[:-apart] & engaged[apart:]
+        beyond = order[apart:] - order[:-apart] > window
+        weight = np.where(both, np.where(beyond, 1.0, 0.0), EXPOSED_TOGETHER)
+        pair &= weight > 0
+        total += _matrix(left[pair], right[pair], weight[pair], len(known))
+    return total
+
+
+def _numbers(items: pa.Array | pa.ChunkedArray, known: pa.Array) -> np.ndarray:
+    """Place of each item in `known`, -1 where it is not there."""
+    return pc.fill_null(pc.index_in(items, known), -1).to_numpy().astype(np.int64)
+
+
+def _matrix(left: np.ndarray, right: np.ndarray, weight: np.ndarray, size: int) -> csr_matrix:
+    return coo_matrix((weight, (left, right)), shape=(size, size)).tocsr()
 
 
 def cosine_pairs(counts: csr_matrix) -> csr_matrix:
     """Counts over the root of the product of both items' totals: popularity taken out."""
     scale = 1.0 / np.sqrt(np.maximum(_totals(counts), 1.0))
-    return (diags(scale) @ counts @ diags(scale)).tocsr()
+    row = np.repeat(np.arange(counts.shape[0]), np.diff(counts.indptr))
+    value = counts.data * scale[row] * scale[counts.indices]
+    return csr_matrix((value, counts.indices, counts.indptr), shape=counts.shape)
 
 
 def ppmi(counts: csr_matrix, smoothing: float = 0.75) -> csr_matrix:
@@ -75,24 +120,43 @@ class CooccurrenceBlock:
     item_ids: list[str]
     vectors: np.ndarray
 
+    @property
+    def width(self) -> int:
+        return self.vectors.shape[1]
+
     @classmethod
-    def fit(cls, counts: csr_matrix, item_ids: Sequence[str], width: int, seed: int) -> Self:
-        """SVD of the PPMI matrix of the items that have company."""
-        seen = np.flatnonzero(_totals(counts) > 0).tolist()
-        width = min(width, len(seen) - 1)
+    def fit(
+        cls, counts: csr_matrix, item_ids: Sequence[str], width: int, seed: int, sample: int = 200_000
+    ) -> Self:
+        """SVD of the PPMI matrix of the items that have company.
+
+        Directions are fitted on the `sample` items of most company; the others are placed by their
+        company with these.
+        """
+        totals = _totals(counts)
+        seen = np.flatnonzero(totals > 0)
+        width = min(width, len(seen) - 1, sample - 1)
         if width < 1:
             return cls([], np.zeros((0, 0), np.float32))
-        svd = TruncatedSVD(width, random_state=seed, n_iter=7)
-        vectors = svd.fit_transform(ppmi(counts[seen][:, seen]))
-        # Columns are scaled by the root of their singular value: the symmetric factor of PPMI.
-        vectors = vectors / np.sqrt(np.maximum(svd.singular_values_, 1e-12))
-        return cls([item_ids[i] for i in seen], vectors.astype(np.float32))
+        from sklearn.decomposition import TruncatedSVD
 
-    def transform(self, item_ids: Sequence[str]) -> np.ndarray:
+        matrix = ppmi(counts[seen][:, seen])
+        core = np.sort(np.argsort(-totals[seen], kind="stable")[:sample])
+        matrix = matrix[:, core]
+        svd = TruncatedSVD(width, random_state=seed, n_iter=7).fit(matrix[core])
+        # Columns are scaled by the root of their singular value: the symmetric factor of PPMI.
+        vectors = svd.transform(matrix) / np.sqrt(np.maximum(svd.singular_values_, 1e-12))
+        return cls([item_ids[i] for i in seen.tolist()], vectors.astype(np.float32))
+
+    @cached_property
+    def _row(self) -> dict[str, int]:
+        return {item: i for i, item in enumerate(self.item_ids)}
+
+    def transform(self, items: pa.Table) -> np.ndarray:
         """(N, width) float32; an item unseen in training is all zeros."""
-        row = {item: i for i, item in enumerate(self.item_ids)}
-        found = np.array([row.get(item, -1) for item in item_ids], dtype=np.int64)
-        out = np.zeros((len(item_ids), self.vectors.shape[1]), np.float32)
+        ids = items["item_id"].to_pylist()
+        found = np.array([self._row.get(item, -1) for item in ids], dtype=np.int64)
+        out = np.zeros((len(ids), self.width), np.float32)
         out[found >= 0] = self.vectors[found[found >= 0]]
         return out
 

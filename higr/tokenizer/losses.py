@@ -1,7 +1,8 @@
-"""The three losses of PCRQ-VAE as pure functions (HiGR, arXiv 2512.24787, tokenizer section).
+"""The losses of PCRQ-VAE and of RQ-VAE as pure functions (HiGR, arXiv 2512.24787, tokenizer section).
 
-L = L_recon + lambda_1 * L_global + lambda_2 * L_cont. Squared distances are summed over features
-and averaged over the batch; the paper does not report which reduction it uses.
+PCRQ-VAE: L = L_recon + lambda_1 * L_global + lambda_2 * L_cont. RQ-VAE: L_recon + L_layers. Squared
+distances are summed over features and averaged over the batch; the paper does not report which
+reduction it uses.
 """
 
 from collections.abc import Sequence
@@ -27,42 +28,52 @@ def global_quantisation(z: Tensor, quantised: Tensor, beta: float) -> Tensor:
     return codebook + beta * commitment
 
 
+def layer_quantisation(residuals: Tensor, selected: Tensor, beta: float) -> Tensor:
+    """RQ-VAE's loss: that of every level between what it was given and what it chose, summed over levels.
+
+    residuals, selected: (B, D, C). Source: RQ-VAE, arXiv 2203.01941, equation 8; TIGER, section 3.1.
+    """
+    return torch.stack(
+        [
+            global_quantisation(residual, chosen, beta)
+            for residual, chosen in zip(residuals.unbind(1), selected.unbind(1), strict=True)
+        ]
+    ).sum()
+
+
+def straight_through(residuals: Tensor, selected: Tensor) -> Tensor:
+    """The selected codewords, with the gradient passed to what selected them instead. All (B, D, C)."""
+    return selected.detach() + (residuals - residuals.detach())
+
+
 def prefix_contrast(
     anchors: Tensor,
     positives: Tensor,
-    anchor_codes: Tensor,
-    positive_codes: Tensor,
     related: Tensor,
     valid: Tensor,
     level_weights: Sequence[float],
     temperature: float,
 ) -> Tensor:
-    """InfoNCE on the cosine of selected codewords, levels 1..D-1; the last level is left alone.
+    """InfoNCE on the cosine of selected codewords, at the first levels: as many as there are weights.
 
+    The paper has D - 1 of them: the last level is left alone, so that it can tell neighbours apart.
     For anchor i the positive is row i of `positives`, the negatives are the other rows j, except
-    - rows whose item is the anchor itself or another of its positives (`related`), and
-    - per level, rows with the codeword of the anchor or of its positive: two rows with one
-      codeword have one logit, and no move of codewords can tell them apart.
-    Weighted by w_d and divided by D - 1. An anchor without a positive (`valid` false) counts
-    neither in the sum nor in the mean; a batch without any gives 0.
+    those whose item is the anchor itself or another of its positives (`related`). Weighted by w_d
+    and divided by the number of levels. An anchor without a positive (`valid` false) counts neither
+    in the sum nor in the mean; a batch without any gives 0.
 
-    anchors, positives: (B, D, C) selected codewords. anchor_codes, positive_codes: (B, D) int64.
-    related: (B, B) bool. valid: (B,) bool.
+    anchors, positives: (B, D, C) selected codewords. related: (B, B) bool. valid: (B,) bool.
     """
-    levels = anchors.shape[1] - 1
     total = anchors.new_zeros(())
     if not valid.any():
         return total
     target = torch.arange(len(anchors), device=anchors.device)
-    own = torch.eye(len(anchors), dtype=torch.bool, device=anchors.device)
-    for level in range(levels):
+    others = related & ~torch.eye(len(anchors), dtype=torch.bool, device=anchors.device)
+    for level, weight in enumerate(level_weights):
         logits = cosine(anchors[:, level], positives[:, level]) / temperature  # (B, B)
-        theirs = positive_codes[None, :, level]
-        same = (theirs == anchor_codes[:, None, level]) | (theirs == positive_codes[:, None, level])
-        logits = logits.masked_fill((related | same) & ~own, float("-inf"))
-        per_anchor = F.cross_entropy(logits, target, reduction="none")
-        total = total + level_weights[level] * per_anchor[valid].mean()
-    return total / levels
+        per_anchor = F.cross_entropy(logits.masked_fill(others, float("-inf")), target, reduction="none")
+        total = total + weight * per_anchor[valid].mean()
+    return total / len(level_weights)
 
 
 def cosine(left: Tensor, right: Tensor) -> Tensor:

@@ -3,30 +3,57 @@
 Mined once, before training, from content vectors and training co-occurrence (HiGR, section on the
 tokenizer: semantically similar items, or items that co-occur often; how many is not reported).
 Category labels are never used by themselves: they are the yardstick of prefix quality. They count
-only as far as `embedding.category_weight` puts them into the content vector.
+only as far as `embedding.category_weight` puts them into the content vector; to keep them out of
+the positives alone, mine from `store.without_labels`.
 """
 
+import hashlib
+from pathlib import Path
 from typing import Literal
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 from scipy.sparse import csr_matrix
 
-from higr.tokenizer.cooccurrence import cosine_pairs
+from higr.files import atomic_file
+from higr.tokenizer.neighbours import content_neighbours, cooccurrence_neighbours
 
-BLOCK = 2048
+Kind = Literal["content", "cooccurrence", "mixed"]
+
+VERSION = 1
+"""Of the rules by which positives are mined: raised when equal inputs come to give others."""
+
+BLOCK = 65_536
 
 
 def mine_positives(
     embeddings: np.ndarray,
     counts: csr_matrix,
-    kind: Literal["content", "cooccurrence", "mixed"],
+    kind: Kind,
     neighbours: int,
+    cache: Path | None = None,
 ) -> np.ndarray:
     """(N, neighbours) int64 row numbers, nearest first, -1 where an item has no more.
 
-    embeddings: (N, width), rows of length 1. counts: (N, N) pair counts. `mixed` gives the first
-    half to content, the rest to co-occurrence. Ties go to the lower row; an item is never its own.
+    embeddings: (N, width) float32, rows of length 1 or 0; may be a memory map. counts: (N, N) pair
+    counts. `mixed` gives the first half to content, the rest to co-occurrence. An item is never its own.
+    cache: a folder that keeps results by a hash of all inputs; a damaged file is mined again.
+
+    Raises:
+        InputError: NaN or infinite values in the embeddings.
     """
+    if cache is None:
+        return _mine(embeddings, counts, kind, neighbours)
+    path = cache / f"positives-{_digest(embeddings, counts, kind, neighbours)[:16]}.parquet"
+    found = _read(path, counts.shape[0], neighbours)
+    if found is None:
+        found = _mine(embeddings, counts, kind, neighbours)
+        _write(path, found)
+    return found
+
+
+def _mine(embeddings: np.ndarray, counts: csr_matrix, kind: Kind, neighbours: int) -> np.ndarray:
     if kind == "content":
         return content_neighbours(embeddings, neighbours)
     if kind == "cooccurrence":
@@ -35,35 +62,40 @@ def mine_positives(
     return np.hstack([by_content, cooccurrence_neighbours(counts, neighbours // 2)])
 
 
-def content_neighbours(embeddings: np.ndarray, neighbours: int) -> np.ndarray:
-    """The items of highest positive cosine, exact, blockwise: memory is 2,048 x N floats."""
-    size = len(embeddings)
-    out = np.full((size, neighbours), -1, np.int64)
-    kept = min(neighbours, size - 1)
-    for start in range(0, size, BLOCK):
-        scores = embeddings[start : start + BLOCK] @ embeddings.T
-        rows = np.arange(len(scores))
-        scores[rows, start + rows] = -np.inf
-        # Equal content is common; a stable sort of the few best keeps the choice reproducible.
-        best = np.sort(np.argpartition(-scores, kept - 1, axis=1)[:, :kept], axis=1)
-        value = np.take_along_axis(scores, best, axis=1)
-        order = np.argsort(-value, axis=1, kind="stable")
-        best, value = np.take_along_axis(best, order, axis=1), np.take_along_axis(value, order, axis=1)
-        out[start : start + BLOCK, :kept] = np.where(value > 0, best, -1)
-    return out
+def _digest(embeddings: np.ndarray, counts: csr_matrix, kind: Kind, neighbours: int) -> str:
+    settings = (VERSION, kind, neighbours, embeddings.shape, counts.shape)
+    digest = hashlib.sha256(repr(settings).encode())
+    if kind != "cooccurrence":
+        import faiss
+
+        digest.update(faiss.__version__.encode())
+        for start in range(0, len(embeddings), BLOCK):
+            digest.update(np.ascontiguousarray(embeddings[start : start + BLOCK], dtype=np.float32).tobytes())
+    if kind != "content":
+        ordered = counts.sorted_indices()
+        for part, kept in (
+            (ordered.indptr, np.int64),
+            (ordered.indices, np.int64),
+            (ordered.data, np.float64),
+        ):
+            digest.update(np.ascontiguousarray(part, dtype=kept).tobytes())
+    return digest.hexdigest()
 
 
-def cooccurrence_neighbours(counts: csr_matrix, neighbours: int) -> np.ndarray:
-    """The items of highest co-occurrence cosine; company met only once is chance and not taken."""
-    size = counts.shape[0]
-    often = counts.copy()
-    often.data[often.data < 2] = 0.0
-    often.eliminate_zeros()
-    scores = cosine_pairs(often)
-    out = np.full((size, neighbours), -1, np.int64)
-    for item in range(size):
-        start, stop = scores.indptr[item], scores.indptr[item + 1]
-        columns, values = scores.indices[start:stop], scores.data[start:stop]
-        best = np.lexsort((columns, -values))[:neighbours]
-        out[item, : len(best)] = columns[best]
-    return out
+def _write(path: Path, positives: np.ndarray) -> None:
+    rows = pa.FixedSizeListArray.from_arrays(pa.array(positives.reshape(-1)), positives.shape[1])
+    with atomic_file(path) as aside:
+        pq.write_table(pa.table({"rows": rows}), aside, compression="zstd", write_page_checksum=True)
+
+
+def _read(path: Path, size: int, neighbours: int) -> np.ndarray | None:
+    """What `_write` wrote; None where there is no such file, or it was damaged since."""
+    try:
+        column = pq.read_table(path, page_checksum_verification=True)["rows"].combine_chunks()
+    except FileNotFoundError:
+        return None
+    except (pa.ArrowException, OSError, KeyError):
+        return None
+    if column.type != pa.list_(pa.int64(), neighbours) or len(column) != size:
+        return None
+    return column.flatten().to_numpy(zero_copy_only=False).reshape(size, neighbours).copy()

@@ -2,17 +2,17 @@
 
 Character n-grams carry languages written without spaces, words carry the others; no model is
 downloaded. The fitted state is two vocabularies, their inverse document frequencies and the SVD's
-components: JSON and arrays, nothing that executes on load.
+components: JSON and arrays, nothing that executes on load. scikit-learn costs seconds to import and
+is imported where it is used.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, Self
 
 import numpy as np
 from scipy.sparse import hstack
-from sklearn.decomposition import TruncatedSVD
-from sklearn.feature_extraction.text import TfidfVectorizer
 
 ANALYZERS: dict[str, dict[str, Any]] = {
     "word": {"analyzer": "word", "ngram_range": (1, 2)},
@@ -41,8 +41,11 @@ class TextBlock:
         An n-gram of one text only says nothing about likeness and is not kept.
         """
         empty = cls({}, {}, np.zeros((0, 0), np.float32))
-        if width < 1:
+        if width < 1 or not any(texts):
             return empty
+        from sklearn.decomposition import TruncatedSVD
+        from sklearn.feature_extraction.text import TfidfVectorizer
+
         vocabulary: dict[str, list[str]] = {}
         idf: dict[str, np.ndarray] = {}
         for name, options in ANALYZERS.items():
@@ -61,18 +64,28 @@ class TextBlock:
         svd = TruncatedSVD(width, random_state=seed, n_iter=7).fit(block._tfidf(texts))
         return cls(vocabulary, idf, svd.components_.astype(np.float32))
 
-    def _tfidf(self, texts: Sequence[str]) -> Any:
-        """(N, sum of V) sparse; each analyzer's part of a row has length 1."""
-        parts = []
+    @property
+    def width(self) -> int:
+        return len(self.components)
+
+    @cached_property
+    def _vectorizers(self) -> list[Any]:
+        from sklearn.feature_extraction.text import TfidfVectorizer
+
+        vectorizers = []
         for name, words in self.vocabulary.items():
             vectorizer = TfidfVectorizer(**ANALYZERS[name], sublinear_tf=True, vocabulary=words)
             vectorizer.idf_ = self.idf[name]
-            parts.append(vectorizer.transform(texts))
-        return hstack(parts, format="csr")
+            vectorizers.append(vectorizer)
+        return vectorizers
+
+    def _tfidf(self, texts: Sequence[str]) -> Any:
+        """(N, sum of V) sparse; each analyzer's part of a row has length 1."""
+        return hstack([vectorizer.transform(texts) for vectorizer in self._vectorizers], format="csr")
 
     def transform(self, texts: Sequence[str]) -> np.ndarray:
         """(N, width) float32, not normalised; a text without a known n-gram is all zeros."""
-        if not len(self.components):
+        if not self.width:
             return np.zeros((len(texts), 0), np.float32)
         return np.asarray(self._tfidf(texts) @ self.components.T, dtype=np.float32)
 

@@ -1,75 +1,118 @@
-"""Training of the quantiser: one seed gives one set of weights on CPU."""
+"""Training of the quantisers with an encoder: one seed gives one set of weights on CPU."""
 
 import math
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Self
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from higr.config import TokenizerConfig
-from higr.errors import InputError
 from higr.tokenizer import losses
 from higr.tokenizer.codebooks import kmeans_init, reseed_dead
-from higr.tokenizer.pcrq_vae import PCRQVAE
+from higr.tokenizer.pcrq_vae import PCRQVAE, Quantised
 
 Progress = Callable[[str, int, int], None]
 """Called after each epoch with ("tokenizer", epochs done, epochs in all)."""
 
 SETTLE_SHARE = 0.2
 """Share of the epochs, the last, in which codewords are no longer re-seeded."""
+RQ_VAE_COMMITMENT = 0.25
+"""beta of RQ-VAE (TIGER, arXiv 2305.05065, section 3.1)."""
 
 
-def train_quantizer(
+@dataclass(frozen=True)
+class Objective:
+    """What is minimised: the weight of each term.
+
+    Attributes:
+        levels: w_d of the contrast, one for each level it reaches.
+        straight: the contrast moves the encoder instead of the codebooks.
+    """
+
+    reconstruction: float
+    global_quantisation: float
+    layer_quantisation: float
+    contrast: float
+    commitment: float
+    temperature: float
+    levels: tuple[float, ...]
+    straight: bool
+
+    @classmethod
+    def of(cls, config: TokenizerConfig) -> Self:
+        """PCRQ-VAE as configured; RQ-VAE as published, whatever is configured for PCRQ-VAE."""
+        weights = config.level_weights
+        if config.contrast_levels == "all":
+            weights = (*weights, weights[-1])
+        plain = config.kind == "rq_vae"
+        return cls(
+            reconstruction=config.reconstruction_weight,
+            global_quantisation=0.0 if plain else config.global_weight,
+            layer_quantisation=1.0 if plain else config.layer_weight,
+            contrast=0.0 if plain else config.contrast_weight,
+            commitment=RQ_VAE_COMMITMENT if plain else config.commitment,
+            temperature=config.temperature,
+            levels=weights,
+            straight=config.contrast_gradient == "encoder",
+        )
+
+
+def train_vae(
     embeddings: np.ndarray,
     positives: np.ndarray,
     config: TokenizerConfig,
     seed: int,
     progress: Progress | None = None,
 ) -> PCRQVAE:
-    """Fit a PCRQ-VAE.
+    """Fit a PCRQ-VAE or an RQ-VAE to embeddings that `fit.check_embeddings` let pass.
 
-    embeddings: (N, width) float32 content vectors. positives: (N, P) rows of each item's
-    positives, -1 for none.
+    First the autoencoder without codebooks, then k-means, then all together: k-means of what an
+    untrained encoder gives says little, and codewords that start there seldom find their way.
 
-    Raises:
-        InputError: NaN or infinite values, all items alike, or fewer items than codewords.
+    embeddings: (N, width) float32 content vectors; a memory map is read a batch at a time.
+    positives: (N, P) rows of each item's positives, -1 for none.
     """
-    check_embeddings(embeddings, config.codebook_size)
-    x = torch.from_numpy(np.ascontiguousarray(embeddings, dtype=np.float32))
-    friends = torch.from_numpy(np.ascontiguousarray(positives))
-    model = build_quantizer(x.shape[1], config, seed)
-    kmeans_init(model, x, seed)
+    model = build_vae(embeddings.shape[1], config, seed)
     optimizer = torch.optim.AdamW(
         [
             {"params": [*model.encoder.parameters(), *model.decoder.parameters()], "weight_decay": 0.01},
-            {"params": [model.codebooks], "weight_decay": 0.0},  # a codeword nobody uses must not drift to 0
+            {"params": [model.codewords], "weight_decay": 0.0},  # a codeword nobody uses must not drift to 0
         ],
         lr=config.learning_rate,
     )
-    steps = config.epochs * math.ceil(len(x) / config.batch_size)
+    steps = config.epochs * math.ceil(len(embeddings) / config.batch_size)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(
         optimizer, steps, eta_min=0.01 * config.learning_rate
     )
-    generator = torch.Generator().manual_seed(seed)
+    losses_of = _Losses(model, embeddings, positives, Objective.of(config), seed)
+    warmup = int(config.warmup_share * config.epochs)
     for epoch in range(config.epochs):
-        used = torch.zeros(model.codebooks.shape[:2], dtype=torch.bool)
-        residuals = x.new_zeros(0)
-        for rows in _batches(len(x), config.batch_size, generator):
-            loss, codes, residuals = _step(model, x, rows, friends, config, generator)
+        if epoch == warmup:
+            kmeans_init(model, embeddings, seed)
+        used = torch.zeros(model.codewords.shape[:2], dtype=torch.bool)
+        last = torch.empty(0)
+        for rows in _batches(len(embeddings), config.batch_size, losses_of.generator):
+            if epoch < warmup:
+                loss = losses_of.continuous(rows)
+            else:
+                loss, quantised = losses_of.quantised(rows)
+                used[torch.arange(config.depth), quantised.codes] = True
+                last = quantised.residuals.detach()
             optimizer.zero_grad(set_to_none=True)
             loss.backward()
             optimizer.step()
             schedule.step()
-            used[torch.arange(config.depth), codes] = True
-        if epoch < (1 - SETTLE_SHARE) * config.epochs - 1:
-            reseed_dead(model, residuals, used, optimizer, generator)
+        if warmup <= epoch < (1 - SETTLE_SHARE) * config.epochs - 1:
+            reseed_dead(model, last, used, optimizer, losses_of.generator)
         if progress is not None:
             progress("tokenizer", epoch + 1, config.epochs)
     return model.eval()
 
 
-def build_quantizer(width: int, config: TokenizerConfig, seed: int = 0) -> PCRQVAE:
+def build_vae(width: int, config: TokenizerConfig, seed: int = 0) -> PCRQVAE:
     """An untrained model for content vectors of `width`; torch's own generator is left as it was."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
@@ -79,26 +122,7 @@ def build_quantizer(width: int, config: TokenizerConfig, seed: int = 0) -> PCRQV
             latent_dim=config.latent_dim,
             depth=config.depth,
             codebook_size=config.codebook_size,
-        )
-
-
-def check_embeddings(embeddings: np.ndarray, codebook_size: int) -> None:
-    """Raise InputError for embeddings nothing can be learnt from."""
-    bad = np.flatnonzero(~np.isfinite(embeddings).all(axis=1))
-    if len(bad):
-        raise InputError(
-            f"embeddings: {len(bad)} of {len(embeddings)} items hold NaN or infinite values, "
-            f"first in row {bad[0]}; compute them again or leave those items out"
-        )
-    if len(embeddings) < codebook_size:
-        raise InputError(
-            f"embeddings: {len(embeddings)} items are fewer than tokenizer.codebook_size {codebook_size}; "
-            "lower the codebook size or give more items"
-        )
-    if (embeddings == embeddings[0]).all():
-        raise InputError(
-            f"embeddings: all {len(embeddings)} items are alike; give items text, tags or embeddings "
-            "that tell them apart"
+            unit=config.latent == "sphere",
         )
 
 
@@ -106,36 +130,80 @@ def _batches(count: int, size: int, generator: torch.Generator) -> Iterator[Tens
     yield from torch.randperm(count, generator=generator).split(size)
 
 
-def _step(
-    model: PCRQVAE,
-    x: Tensor,
-    rows: Tensor,
-    friends: Tensor,
-    config: TokenizerConfig,
-    generator: torch.Generator,
-) -> tuple[Tensor, Tensor, Tensor]:
-    """Loss of one batch, its codes (B, D), its residuals (B, D, C)."""
-    positive, valid = _draw(friends, rows, generator)
-    z = model.encoder(x[torch.cat([rows, positive])])
-    both = model.quantise(z)
-    size = len(rows)
-    loss = losses.reconstruction(x[rows], model.reconstruct(z[:size], both.sum[:size]))
-    loss = loss + config.global_weight * losses.global_quantisation(
-        z[:size], both.sum[:size], config.commitment
-    )
-    if config.contrast_weight > 0:
-        contrast = losses.prefix_contrast(
-            both.selected[:size],
-            both.selected[size:],
-            both.codes[:size],
-            both.codes[size:],
-            _related(friends, rows, positive),
-            valid,
-            config.level_weights,
-            config.temperature,
+class _Losses:
+    """Loss of one batch, before there are codebooks and after; terms of weight 0 are not computed."""
+
+    def __init__(
+        self,
+        model: PCRQVAE,
+        embeddings: np.ndarray,
+        positives: np.ndarray,
+        objective: Objective,
+        seed: int,
+    ) -> None:
+        self.model, self.objective, self.embeddings = model, objective, embeddings
+        self.friends = torch.from_numpy(np.ascontiguousarray(positives))
+        self.generator = torch.Generator().manual_seed(seed)
+        self.draws = torch.Generator().manual_seed(seed + 1)  # without positives the order stays the same
+
+    def continuous(self, rows: Tensor) -> Tensor:
+        """Reconstruction from z, contrast on z as if it were the first level. rows: (B,) anchors."""
+        terms, size = self.objective, len(rows)
+        pairs = self._pairs(rows)
+        x = self._content(pairs.rows)
+        z = self.model.latent(x)
+        loss = terms.reconstruction * losses.reconstruction(x[:size], self.model.decoder(z[:size]))
+        if terms.contrast > 0:
+            share = terms.levels[0] / len(terms.levels)
+            loss = loss + terms.contrast * self._contrast(z[:, None], pairs, (share,))
+        return loss
+
+    def quantised(self, rows: Tensor) -> tuple[Tensor, Quantised]:
+        """All terms, and what the anchors were quantised to. rows: (B,) anchors."""
+        terms, size = self.objective, len(rows)
+        pairs = self._pairs(rows)
+        x = self._content(pairs.rows)
+        z = self.model.latent(x)
+        both = self.model.quantise(z)
+        anchors = Quantised(both.codes[:size], both.selected[:size], both.residuals[:size])
+        z, x, total = z[:size], x[:size], anchors.sum
+        loss = terms.reconstruction * losses.reconstruction(x, self.model.reconstruct(z, total))
+        if terms.global_quantisation > 0:
+            loss = loss + terms.global_quantisation * losses.global_quantisation(z, total, terms.commitment)
+        if terms.layer_quantisation > 0:
+            loss = loss + terms.layer_quantisation * losses.layer_quantisation(
+                anchors.residuals, anchors.selected, terms.commitment
+            )
+        if terms.contrast > 0:
+            selected = both.selected
+            if terms.straight:
+                selected = losses.straight_through(both.residuals, selected)
+            loss = loss + terms.contrast * self._contrast(selected, pairs, terms.levels)
+        return loss, anchors
+
+    def _contrast(self, vectors: Tensor, pairs: "_Pairs", levels: tuple[float, ...]) -> Tensor:
+        size = len(pairs.valid)
+        return losses.prefix_contrast(
+            vectors[:size], vectors[size:], pairs.related, pairs.valid, levels, self.objective.temperature
         )
-        loss = loss + config.contrast_weight * contrast
-    return loss, both.codes[:size], both.residuals[:size].detach()
+
+    def _pairs(self, rows: Tensor) -> "_Pairs":
+        if self.objective.contrast <= 0:
+            return _Pairs(rows, torch.zeros(0, dtype=torch.bool), torch.zeros((0, 0), dtype=torch.bool))
+        positive, valid = _draw(self.friends, rows, self.draws)
+        return _Pairs(torch.cat([rows, positive]), valid, _related(self.friends, rows, positive))
+
+    def _content(self, rows: Tensor) -> Tensor:
+        return torch.from_numpy(np.asarray(self.embeddings[rows.numpy()], dtype=np.float32))
+
+
+@dataclass(frozen=True)
+class _Pairs:
+    """Anchors, then a positive each: rows (2 B,), valid (B,), related (B, B). No contrast: anchors alone."""
+
+    rows: Tensor
+    valid: Tensor
+    related: Tensor
 
 
 def _draw(friends: Tensor, rows: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:

@@ -42,6 +42,7 @@ def test_the_real_fixture(config: DataConfig) -> None:
     assert data.report["rows"]["events"]["kept"] == 1000
     assert data.items.num_rows == 10_728
     assert 9_373 <= 10_728 - data.items["text"].null_count <= 9_400  # captions, and topic tags without one
+    assert data.items["enrichment"].null_count == 6_695  # 6,694 covers are UNKNOWN, one is blank
     assert data.users.num_rows == 7_176
     first = data.events.to_pylist()[0]
     assert (first["user_id"], first["item_id"]) == ("0", "3649")
@@ -68,7 +69,8 @@ def small(folder: Path, feat: str = "[27, 9]", moment: str = "1593878903.438") -
         ("big_matrix", f"user_id,video_id,play_duration,video_duration,timestamp\n5,0,900,1000,{moment}\n"),
         (
             "kuairec_caption_category",
-            "video_id,caption,topic_tag,first_level_category_name\n0,a,[],food\n1,b,[],UNKNOWN\n",
+            "video_id,manual_cover_text,caption,topic_tag,first_level_category_name\n"
+            "0,UNKNOWN,a,[],food\n1,two  cats,b,[],UNKNOWN\n",
         ),
         ("item_categories", f'video_id,feat\n0,"[1]"\n1,"{feat}"\n'),
         ("user_features", f"user_id,{profile}\n5{',1' * len(PROFILE)}\n"),
@@ -80,6 +82,8 @@ def small(folder: Path, feat: str = "[27, 9]", moment: str = "1593878903.438") -
 def test_small_files(tmp_path: Path) -> None:
     raw = load(small(tmp_path), 0)
     assert raw.items["tags"].to_pylist() == [["tag-1"], ["tag-27", "tag-9"]]
+    assert raw.items["text"].to_pylist() == ["a", "b"]
+    assert raw.items["enrichment"].to_pylist() == [None, "two cats"]
     assert raw.events["timestamp"].to_pylist() == [1593878903438]
 
 

@@ -1,5 +1,8 @@
 """Content vectors: each block by hand, all of them together, saved and loaded."""
 
+import json
+import subprocess
+import sys
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -16,8 +19,7 @@ from higr.data.schemas import Feedback
 from higr.errors import InputError
 from higr.tokenizer.attributes import GivenBlock, LabelBlock, NumericBlock
 from higr.tokenizer.content import ContentEmbedder, normalise
-from higr.tokenizer.cooccurrence import CooccurrenceBlock, cosine_pairs, count_pairs, ppmi
-from higr.tokenizer.positives import content_neighbours, cooccurrence_neighbours, mine_positives
+from higr.tokenizer.cooccurrence import count_pairs
 from higr.tokenizer.text import ANALYZERS, TextBlock
 
 Items = Callable[..., pa.Table]
@@ -62,58 +64,6 @@ class TestText:
         assert TextBlock.fit(self.TEXTS, 0, 1000, seed=0).transform(["red"]).shape == (1, 0)
 
 
-class TestCooccurrence:
-    def test_pairs_by_hand(self, events_table: Events) -> None:
-        events = events_table(
-            [
-                ("u", "a", ENGAGED),
-                ("u", "b", EXPOSED),  # not engaged: neither counted nor in between
-                ("u", "c", ENGAGED),
-                ("u", "a", ENGAGED),  # a beside itself (two apart) is no pair
-                ("v", "d", ENGAGED),  # another user
-                ("v", "x", ENGAGED),  # not in the catalogue
-                ("v", "c", ENGAGED),
-            ]
-        )
-        counts = count_pairs(events, ["a", "b", "c", "d"], window=2).toarray()
-        expected = np.zeros((4, 4))
-        expected[0, 2] = expected[2, 0] = 2
-        expected[2, 3] = expected[3, 2] = 1
-        assert np.array_equal(counts, expected)
-
-    def test_window_reaches_no_further(self, events_table: Events) -> None:
-        events = events_table([("u", item, ENGAGED) for item in "abcd"])
-        assert count_pairs(events, list("abcd"), 1).nnz == 6
-        assert count_pairs(events, list("abcd"), 2).nnz == 10
-
-    def test_no_events(self, events_table: Events) -> None:
-        assert count_pairs(events_table([]), ["a", "b"], 3).nnz == 0
-
-    def test_ppmi_and_cosine_by_definition(self) -> None:
-        dense = np.array([[0, 4, 1], [4, 0, 0], [1, 0, 0]], dtype=float)
-        total = dense.sum(axis=1)
-        smooth = total**0.75 / (total**0.75).sum()
-        with np.errstate(divide="ignore"):
-            value = np.log((dense / dense.sum()) / (total[:, None] / dense.sum() * smooth[None]))
-        assert np.allclose(ppmi(csr_matrix(dense)).toarray(), np.maximum(value, 0))
-        assert np.allclose(cosine_pairs(csr_matrix(dense)).toarray(), dense / np.sqrt(np.outer(total, total)))
-
-    def test_company_makes_likeness_and_the_unseen_are_zero(self) -> None:
-        dense = np.zeros((7, 7))
-        for group in ([0, 1, 2], [3, 4, 5]):
-            for left in group:
-                for right in group:
-                    dense[left, right] = 5.0 * (left != right)
-        block = CooccurrenceBlock.fit(csr_matrix(dense), list("abcdefg"), 3, seed=0)
-        rows = normalise(block.transform(["a", "b", "d", "g", "new"]))
-        assert rows[0] @ rows[1] > 0.5 > abs(rows[0] @ rows[2])
-        assert not rows[3:].any()
-
-    def test_nothing_seen(self) -> None:
-        block = CooccurrenceBlock.fit(csr_matrix((3, 3)), list("abc"), 8, seed=0)
-        assert block.transform(["a"]).shape == (1, 0)
-
-
 class TestAttributes:
     def test_labels(self, items_table: Items) -> None:
         items = items_table(
@@ -123,6 +73,12 @@ class TestAttributes:
         assert block.labels == ["category:x", "tag:t"]  # tag x and category y are of one item only
         assert block.transform(items).tolist() == [[1, 1], [1, 1], [0, 0]]
         assert LabelBlock.fit(items, 1).labels == ["category:x"]
+        assert block.transform(items.slice(1, 2)).tolist() == [[1, 1], [0, 0]]
+        assert LabelBlock.fit(items, 0).transform(items).shape == (3, 0)
+
+    def test_null_tags_and_tags_named_as_categories(self, items_table: Items) -> None:
+        items = items_table(item_id=list("12"), category=["x", "x"], tags=[["x", None], [None, "x"]])
+        assert LabelBlock.fit(items, 10).labels == ["category:x", "tag:x"]
 
     def test_numbers(self, items_table: Items) -> None:
         now = datetime(2026, 1, 1, tzinfo=UTC)
@@ -142,8 +98,8 @@ class TestAttributes:
 
     def test_given(self, items_table: Items) -> None:
         items = items_table(item_id=list("123"), embedding=[[1.0, 2.0], None, [3.0, 4.0]])
-        assert GivenBlock.fit(items).transform(items).tolist() == [[1, 2], [0, 0], [3, 4]]
-        assert GivenBlock.fit(items.slice(1, 1)).transform(items.slice(1, 1)).shape == (1, 0)
+        assert GivenBlock.fit([items]).transform(items).tolist() == [[1, 2], [0, 0], [3, 4]]
+        assert GivenBlock.fit([items.slice(1, 1)]).transform(items.slice(1, 1)).shape == (1, 0)
 
     @pytest.mark.parametrize(
         ("embedding", "message"),
@@ -159,7 +115,7 @@ class TestAttributes:
     ) -> None:
         items = items_table(item_id=["a", "b"], embedding=embedding)
         with pytest.raises(InputError, match=message) as error:
-            GivenBlock.fit(items).transform(items)
+            GivenBlock.fit([items]).transform(items)
         assert "\n" not in str(error.value)
 
 
@@ -172,7 +128,7 @@ class TestEmbedder:
         rows = embedder.transform(prepared.items)
         assert rows.dtype == np.float32
         assert np.allclose(np.linalg.norm(rows, axis=1), 1, atol=1e-5)
-        text = rows[:, : -len(embedder.labels.labels)]
+        text = rows[:, embedder.spans["text"]]
         assert np.allclose(np.linalg.norm(text, axis=1), 2 / np.sqrt(5), atol=1e-5)
 
     def test_an_item_nothing_is_known_of_is_zero(self, prepared: PreparedData, items_table: Items) -> None:
@@ -191,6 +147,77 @@ class TestEmbedder:
         assert {p.suffix for p in tmp_path.iterdir()} == {".json", ".safetensors"}
         assert np.array_equal(rows, ContentEmbedder.load(tmp_path).transform(prepared.items))
         assert np.array_equal(rows[5:9], first.transform(prepared.items.slice(5, 4)))
+
+    def test_blocks_stand_where_the_spans_say(self, prepared: PreparedData) -> None:
+        embedder = ContentEmbedder.fit(prepared.items, counts_of(prepared), EmbeddingConfig(), seed=0)
+        rows = embedder.transform(prepared.items)
+        assert rows.shape[1] == embedder.width == 64 + 0 + len(embedder.labels.labels) + 64 + 2 + 0
+        assert list(embedder.spans) == ["text", "enrichment", "labels", "cooccurrence", "numeric", "given"]
+        own = embedder.labels.transform(prepared.items)
+        length = np.linalg.norm(rows[:, embedder.spans["text"]], axis=1, keepdims=True)
+        assert np.allclose(rows[:, embedder.spans["labels"]], 0.5 * length * normalise(own), atol=1e-5)
+
+    def test_enrichment_has_a_vocabulary_and_a_weight_of_its_own(self, items_table: Items) -> None:
+        items = items_table(
+            item_id=list("abcd"),
+            text=["red ramen", "red bowl", "blue ramen", "blue bowl"],
+            enrichment=["two cats", "one dog", "two cats", "one dog"],
+        )
+        off = {"category_weight": 0, "cooccurrence_weight": 0, "numeric_weight": 0, "given_weight": 0}
+        embedder, plain = (
+            ContentEmbedder.fit(
+                items, csr_matrix((4, 4)), EmbeddingConfig(enrichment_weight=weight, **off), seed=0
+            )
+            for weight in (2.0, 0.0)
+        )
+        rows = embedder.transform(items)
+        assert np.allclose(np.linalg.norm(rows[:, embedder.spans["enrichment"]], axis=1), 2 / np.sqrt(5))
+        assert not set(embedder.enrichment.vocabulary["word"]) & set(embedder.text.vocabulary["word"])
+        assert rows[0] @ rows[2] > 0.8 > rows[0] @ rows[1]
+        assert np.allclose(normalise(rows[:, embedder.spans["text"]]), plain.transform(items), atol=1e-6)
+
+    def test_without_enrichment_vectors_are_as_if_there_were_no_such_block(
+        self, prepared: PreparedData
+    ) -> None:
+        rows = [
+            ContentEmbedder.fit(
+                prepared.items, counts_of(prepared), EmbeddingConfig(enrichment_weight=weight), seed=0
+            ).transform(prepared.items)
+            for weight in (0.5, 0.0)
+        ]
+        assert np.array_equal(*rows)
+
+    def test_a_sample_is_enough_for_the_vocabulary(
+        self, prepared: PreparedData, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Of 200 items 50, evenly spaced: the vocabulary is theirs, and all items are embedded."""
+        monkeypatch.setattr("higr.tokenizer.content.SAMPLE", 50)
+        embedder = ContentEmbedder.fit(prepared.items, counts_of(prepared), EmbeddingConfig(), seed=0)
+        every = prepared.items["text"].to_pylist()
+        assert embedder.text.vocabulary == TextBlock.fit(every[::4], 64, 20_000, seed=0).vocabulary
+        assert embedder.transform(prepared.items)[:, embedder.spans["text"]].any(axis=1).all()
+
+    def test_items_of_one_kind_and_nothing_else(self, items_table: Items) -> None:
+        """One category, no text: every item is alike, which training refuses in words."""
+        items = items_table(item_id=list("abc"), category=["x"] * 3)
+        rows = ContentEmbedder.fit(items, csr_matrix((3, 3)), EmbeddingConfig(), seed=0).transform(items)
+        assert rows.any()
+        assert (rows == rows[0]).all()
+
+    def test_refuses_an_item_twice(self, items_table: Items) -> None:
+        items = items_table(item_id=["a", "b", "a", "c", "c"])
+        with pytest.raises(InputError, match="item_id 'a' and 1 more stand in several of 5 rows"):
+            ContentEmbedder.fit(items, csr_matrix((5, 5)), EmbeddingConfig(), seed=0)
+
+    def test_refuses_another_versions_state(self, prepared: PreparedData, tmp_path: Path) -> None:
+        ContentEmbedder.fit(prepared.items, counts_of(prepared), EmbeddingConfig(), 0).save(tmp_path)
+        meta = json.loads((tmp_path / "content.json").read_text())
+        del meta["enrichment"]
+        (tmp_path / "content.json").write_text(json.dumps(meta))
+        with pytest.raises(
+            InputError, match=r"lacks enrichment: another version wrote it; run `higr tokenize`"
+        ):
+            ContentEmbedder.load(tmp_path)
 
     def test_refuses_other_tables(self, prepared: PreparedData) -> None:
         with pytest.raises(InputError, match="empty"):
@@ -211,29 +238,9 @@ class TestEmbedder:
             ContentEmbedder.load(tmp_path)
 
 
-class TestPositives:
-    def test_content_neighbours_against_brute_force(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr("higr.tokenizer.positives.BLOCK", 7)
-        rows = normalise(np.random.default_rng(0).normal(size=(30, 4)))
-        found = content_neighbours(rows, 5)
-        for item in range(30):
-            score = rows @ rows[item]
-            score[item] = -np.inf
-            expected = [j for j in np.argsort(-score)[:5].tolist() if score[j] > 0]
-            assert found[item][found[item] >= 0].tolist() == expected
-
-    def test_fewer_items_than_neighbours_and_zero_rows(self) -> None:
-        rows = np.array([[1.0, 0], [1, 0], [0, 0]], np.float32)
-        assert content_neighbours(rows, 4).tolist() == [[1, -1, -1, -1], [0, -1, -1, -1], [-1] * 4]
-
-    def test_cooccurrence_neighbours(self) -> None:
-        counts = csr_matrix(np.array([[0, 8, 2, 1], [8, 0, 0, 0], [2, 0, 0, 0], [1, 0, 0, 0]], dtype=float))
-        assert cooccurrence_neighbours(counts, 2).tolist() == [[1, 2], [0, -1], [0, -1], [-1, -1]]
-
-    def test_mixed_is_half_and_half(self) -> None:
-        rows = normalise(np.random.default_rng(1).normal(size=(6, 3)))
-        counts = csr_matrix(np.full((6, 6), 3.0) - 3 * np.eye(6))
-        mixed = mine_positives(rows, counts, "mixed", 3)
-        assert np.array_equal(mixed[:, :2], mine_positives(rows, counts, "content", 2))
-        assert np.array_equal(mixed[:, 2:], mine_positives(rows, counts, "cooccurrence", 1))
-        assert not (mixed == np.arange(6)[:, None]).any()
+@pytest.mark.parametrize("module", ["content", "store", "positives", "neighbours", "sentence"])
+def test_heavy_libraries_wait_until_they_are_used(module: str) -> None:
+    """scikit-learn, transformers and faiss cost seconds in every process that reads a bundle."""
+    code = f"import sys, higr.tokenizer.{module}; print(*{{name.split('.')[0] for name in sys.modules}})"
+    loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, check=True, text=True).stdout
+    assert not {"sklearn", "transformers", "faiss", "torch"} & set(loaded.split())

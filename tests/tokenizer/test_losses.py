@@ -5,6 +5,7 @@ import math
 import pytest
 import torch
 from torch import Tensor
+from vector_quantize_pytorch import ResidualVQ
 
 from higr.tokenizer import losses
 from higr.tokenizer.pcrq_vae import PCRQVAE
@@ -13,12 +14,9 @@ T = torch.tensor
 
 
 def contrast(anchors: Tensor, positives: Tensor, **changes: object) -> Tensor:
-    """Two levels, rows with codes of their own, everything valid and nothing related."""
+    """All levels but the last, everything valid and nothing related."""
     size = len(anchors)
-    codes = torch.arange(size)[:, None].repeat(1, anchors.shape[1])
     arguments: dict[str, object] = {
-        "anchor_codes": codes,
-        "positive_codes": codes + size,
         "related": torch.zeros(size, size, dtype=torch.bool),
         "valid": torch.ones(size, dtype=torch.bool),
         "level_weights": (1.0,) * (anchors.shape[1] - 1),
@@ -70,17 +68,23 @@ def test_contrast_is_divided_by_levels() -> None:
     assert contrast(rows, rows, level_weights=(1.0, 0.1)).item() == pytest.approx(expected, rel=1e-6)
 
 
-@pytest.mark.parametrize(
-    "change",
-    [
-        {"related": T([[False, True], [True, False]])},
-        {"positive_codes": T([[7, 8], [7, 9]])},  # both positives share a codeword
-        {"positive_codes": T([[1, 8], [0, 9]])},  # each negative has the anchor's codeword
-    ],
-)
-def test_contrast_leaves_out_what_is_no_negative(change: dict[str, Tensor]) -> None:
+def test_contrast_leaves_out_what_is_no_negative() -> None:
     rows = two_levels([[2.0, 0.0], [0.0, 5.0]])
-    assert contrast(rows, rows, **change).item() == 0.0
+    assert contrast(rows, rows, related=T([[False, True], [True, False]])).item() == 0.0
+    one_sided = contrast(rows, rows, related=T([[False, True], [False, False]])).item()
+    assert one_sided == pytest.approx((math.log(math.e + 1) - 1) / 2, rel=1e-6)
+
+
+def test_contrast_takes_as_many_levels_as_there_are_weights() -> None:
+    one = T([[2.0, 0.0], [0.0, 5.0]])[:, None]
+    rows = torch.cat([one, one, one], dim=1)
+    expected = (1.0 + 0.1 + 0.1) * (math.log(math.e + 1) - 1) / 3
+    assert contrast(rows, rows, level_weights=(1.0, 0.1, 0.1)).item() == pytest.approx(expected, rel=1e-6)
+
+
+def test_layer_loss_by_hand() -> None:
+    residuals, selected = T([[[1.0, 0.0], [0.0, 2.0]]]), T([[[0.0, 0.0], [0.0, 0.0]]])
+    assert losses.layer_quantisation(residuals, selected, 0.25).item() == pytest.approx(1.25 * (1 + 4))
 
 
 def test_contrast_counts_valid_anchors_only() -> None:
@@ -109,7 +113,7 @@ def model() -> PCRQVAE:
 def reached(model: PCRQVAE) -> dict[str, bool]:
     return {
         "encoder": any(p.grad is not None and bool(p.grad.any()) for p in model.encoder.parameters()),
-        "codebooks": model.codebooks.grad is not None and bool(model.codebooks.grad.any()),
+        "codebooks": model.codewords.grad is not None and bool(model.codewords.grad.any()),
         "decoder": any(p.grad is not None and bool(p.grad.any()) for p in model.decoder.parameters()),
     }
 
@@ -126,21 +130,66 @@ def test_global_loss_moves_every_level_alike(model: PCRQVAE) -> None:
     quantised = model.quantise(z)
     losses.global_quantisation(z, quantised.sum, 0.1).backward()
     assert reached(model) == {"encoder": True, "codebooks": True, "decoder": False}
-    gradients = model.codebooks.grad[torch.arange(3), quantised.codes[0]]  # type: ignore[index]
+    gradients = model.codewords.grad[torch.arange(3), quantised.codes[0]]  # type: ignore[index]
     assert torch.allclose(gradients, 2 * (quantised.sum - z).expand(3, -1), atol=1e-6)
 
 
+def both_sides(model: PCRQVAE, *, straight: bool) -> tuple[Tensor, Tensor]:
+    sides = [model.quantise(model.latent(torch.randn(16, 6))) for _ in range(2)]
+    if straight:
+        return tuple(losses.straight_through(side.residuals, side.selected) for side in sides)  # type: ignore[return-value]
+    return sides[0].selected, sides[1].selected
+
+
 def test_contrast_reaches_codebooks_but_not_the_last(model: PCRQVAE) -> None:
-    left, right = (model.quantise(model.encoder(torch.randn(16, 6))) for _ in range(2))
-    contrast(
-        left.selected,
-        right.selected,
-        anchor_codes=left.codes,
-        positive_codes=right.codes,
-        level_weights=(1.0, 0.1),
-    ).backward()
+    contrast(*both_sides(model, straight=False), level_weights=(1.0, 0.1)).backward()
     assert reached(model) == {"encoder": False, "codebooks": True, "decoder": False}
-    assert model.codebooks.grad is not None
-    assert model.codebooks.grad[0].any()
-    assert model.codebooks.grad[1].any()
-    assert not model.codebooks.grad[2].any()
+    assert model.codewords.grad is not None
+    assert model.codewords.grad[0].any()
+    assert model.codewords.grad[1].any()
+    assert not model.codewords.grad[2].any()
+
+
+def test_contrast_on_all_levels_reaches_the_last(model: PCRQVAE) -> None:
+    contrast(*both_sides(model, straight=False), level_weights=(1.0, 0.1, 0.1)).backward()
+    assert model.codewords.grad is not None
+    assert model.codewords.grad[2].any()
+
+
+def test_straight_through_it_reaches_the_encoder_alone(model: PCRQVAE) -> None:
+    contrast(*both_sides(model, straight=True), level_weights=(1.0, 0.1)).backward()
+    assert reached(model) == {"encoder": True, "codebooks": False, "decoder": False}
+
+
+def test_straight_through_is_the_selected_codewords(model: PCRQVAE) -> None:
+    found = model.quantise(model.latent(torch.randn(16, 6)))
+    assert torch.allclose(losses.straight_through(found.residuals, found.selected), found.selected)
+
+
+def test_last_codewords_do_not_change_the_contrast(model: PCRQVAE) -> None:
+    left, right = both_sides(model, straight=False)
+    before = contrast(left, right, level_weights=(1.0, 0.1))
+    other = torch.cat([left[:, :2], torch.randn(16, 1, 4)], dim=1)
+    assert torch.equal(before, contrast(other, right, level_weights=(1.0, 0.1)))
+
+
+def test_layer_loss_asks_each_level_for_its_own_residual(model: PCRQVAE) -> None:
+    """A codeword moves towards what it was given, the encoder towards all it chose, no level for another."""
+    found = model.quantise(model.latent(torch.randn(1, 6)))
+    losses.layer_quantisation(found.residuals, found.selected, 0.25).backward()
+    assert reached(model) == {"encoder": True, "codebooks": True, "decoder": False}
+    gradients = model.codewords.grad[torch.arange(3), found.codes[0]]  # type: ignore[index]
+    assert torch.allclose(gradients, 2 * (found.selected - found.residuals)[0], atol=1e-6)
+
+
+def test_layer_loss_agrees_with_residual_vq(model: PCRQVAE) -> None:
+    """vector-quantize-pytorch averages over features and leaves the commitment's weight outside."""
+    oracle = ResidualVQ(dim=4, num_quantizers=3, codebook_size=5, commitment_weight=1.0)
+    with torch.no_grad():
+        for layer, codebook in zip(oracle.layers, model.codewords, strict=True):
+            layer._codebook.embed.copy_(codebook[None])
+    z = torch.randn(32, 4)
+    _, _, theirs = oracle(z[None], freeze_codebook=True)
+    found = model.quantise(z)
+    commitment = losses.layer_quantisation(found.residuals, found.selected.detach(), 1.0) / 2
+    assert commitment.item() == pytest.approx(4 * theirs.sum().item(), rel=1e-4)

@@ -5,21 +5,22 @@ import pytest
 import torch
 from vector_quantize_pytorch import ResidualVQ
 
-from higr.tokenizer import pcrq_vae
+from higr.tokenizer import residual
 from higr.tokenizer.codebooks import kmeans_init, reseed_dead
-from higr.tokenizer.pcrq_vae import PCRQVAE, nearest
+from higr.tokenizer.pcrq_vae import PCRQVAE
+from higr.tokenizer.residual import nearest
 
 
 @pytest.fixture
 def model() -> PCRQVAE:
     torch.manual_seed(0)
-    return PCRQVAE(width=12, hidden=(16,), latent_dim=8, depth=3, codebook_size=16)
+    return PCRQVAE(width=12, hidden=(16,), latent_dim=8, depth=3, codebook_size=16, unit=False)
 
 
 def test_quantise_agrees_with_residual_vq(model: PCRQVAE) -> None:
     oracle = ResidualVQ(dim=8, num_quantizers=3, codebook_size=16).eval()
     with torch.no_grad():
-        for layer, codebook in zip(oracle.layers, model.codebooks, strict=True):
+        for layer, codebook in zip(oracle.layers, model.codewords, strict=True):
             layer._codebook.embed.copy_(codebook[None])
     z = torch.randn(200, 8)
     theirs, codes, _ = oracle(z[None])
@@ -33,7 +34,7 @@ def test_residuals_are_what_each_level_is_given(model: PCRQVAE) -> None:
     out = model.quantise(z)
     assert torch.equal(out.residuals[:, 0], z)
     assert torch.allclose(out.residuals[:, 2], z - out.selected[:, 0] - out.selected[:, 1], atol=1e-6)
-    assert torch.equal(out.selected[:, 1], model.codebooks[1][out.codes[:, 1]])
+    assert torch.equal(out.selected[:, 1], model.codewords[1][out.codes[:, 1]])
 
 
 def test_ties_go_to_the_lower_code() -> None:
@@ -42,15 +43,25 @@ def test_ties_go_to_the_lower_code() -> None:
 
 def test_encode_in_blocks_is_encode_at_once(model: PCRQVAE, monkeypatch: pytest.MonkeyPatch) -> None:
     x = torch.randn(50, 12)
-    codes, latents, errors = model.encode(x)
-    monkeypatch.setattr(pcrq_vae, "BLOCK", 7)
-    again = model.encode(x)
-    assert torch.equal(codes, again[0])
-    assert torch.allclose(latents, again[1], atol=1e-6)
+    whole = model.encode(x.numpy())
+    monkeypatch.setattr(residual, "BLOCK", 7)
+    parts = model.encode(x.numpy())
+    assert np.array_equal(whole.codes, parts.codes)
+    assert np.allclose(whole.latents, parts.latents, atol=1e-6)
+    assert np.allclose(whole.errors, parts.errors, atol=1e-5)
+    assert whole.codes.dtype == np.int32
+
+
+def test_codes_latents_and_errors_are_what_the_layers_say(model: PCRQVAE) -> None:
+    x = torch.randn(50, 12)
+    found = model.encode(x.numpy())
     with torch.no_grad():
-        decoded = model.decoder(model.codebooks[torch.arange(3), codes].sum(1))
-    assert torch.allclose(errors, ((x - decoded) ** 2).sum(1), atol=1e-5)
-    assert torch.allclose(errors, again[2], atol=1e-5)
+        z = model.latent(x)
+        decoded = model.decoder(model.codewords[torch.arange(3), torch.from_numpy(found.codes).long()].sum(1))
+    assert np.array_equal(found.codes, model.quantise(z).codes.numpy())
+    assert np.allclose(found.latents, z.numpy(), atol=1e-6)
+    assert np.allclose(found.errors, ((x - decoded) ** 2).sum(1).numpy(), atol=1e-5)
+    assert np.allclose(model.decode(found.codes), decoded.numpy(), atol=1e-6)
 
 
 def test_kmeans_init_finds_the_clusters_and_then_their_residuals(model: PCRQVAE) -> None:
@@ -61,34 +72,41 @@ def test_kmeans_init_finds_the_clusters_and_then_their_residuals(model: PCRQVAE)
     offsets -= offsets.mean(axis=1, keepdims=True)
     z = torch.from_numpy((centres + offsets).reshape(-1, 8).astype(np.float32))
     model.encoder = torch.nn.Sequential(torch.nn.Identity())
-    kmeans_init(model, z, seed=0)
+    kmeans_init(model, z.numpy(), seed=0)
     found = model.quantise(z)
     error = (z - found.selected[:, 0] - found.selected[:, 1]).square().sum(1)
     assert len(found.codes[:, 0].unique()) >= 14  # one run of k-means may merge a pair
     assert error.mean() < 0.05 * z.square().sum(1).mean()
-    first = model.codebooks.detach().clone()
-    kmeans_init(model, z, seed=0)
-    assert torch.equal(first, model.codebooks)
+    first = model.codewords.detach().clone()
+    kmeans_init(model, z.numpy(), seed=0)
+    assert torch.equal(first, model.codewords)
 
 
 def test_kmeans_init_with_fewer_distinct_points_than_codewords(model: PCRQVAE) -> None:
-    kmeans_init(model, torch.eye(12)[:4].repeat(8, 1), seed=0)
-    assert torch.isfinite(model.codebooks).all()
+    kmeans_init(model, np.tile(np.eye(12, dtype=np.float32)[:4], (8, 1)), seed=0)
+    assert torch.isfinite(model.codewords).all()
 
 
 def test_dead_codewords_move_onto_residuals_and_forget_their_moments(model: PCRQVAE) -> None:
-    optimizer = torch.optim.AdamW([model.codebooks])
-    model.codebooks.square().sum().backward()
+    optimizer = torch.optim.AdamW([model.codewords])
+    model.codewords.square().sum().backward()
     optimizer.step()
-    before = model.codebooks.detach().clone()
+    before = model.codewords.detach().clone()
     used = torch.ones(3, 16, dtype=torch.bool)
     used[1, [3, 5]] = False
     residuals = torch.randn(10, 3, 8)
     assert reseed_dead(model, residuals, used, optimizer, torch.Generator().manual_seed(0)) == 2
-    changed = (model.codebooks != before).any(dim=-1)
+    changed = (model.codewords != before).any(dim=-1)
     assert changed.nonzero().tolist() == [[1, 3], [1, 5]]
     for code in (3, 5):
-        assert (model.codebooks[1, code] == residuals[:, 1]).all(dim=1).any()
-    moments = optimizer.state[model.codebooks]["exp_avg"]
+        assert (model.codewords[1, code] == residuals[:, 1]).all(dim=1).any()
+    moments = optimizer.state[model.codewords]["exp_avg"]
     assert not moments[1, [3, 5]].any()
     assert moments[1, 4].any()
+
+
+def test_unit_latents_have_length_one(model: PCRQVAE) -> None:
+    model.unit = True
+    assert np.allclose(
+        np.linalg.norm(model.encode(np.eye(12, dtype=np.float32)).latents, axis=1), 1, atol=1e-6
+    )

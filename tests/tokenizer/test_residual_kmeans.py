@@ -1,0 +1,66 @@
+"""Residual k-means: plain against faiss's error, balanced against its own promise."""
+
+import faiss
+import numpy as np
+import pytest
+import torch
+from scipy.optimize import linear_sum_assignment
+
+from higr.tokenizer.residual_kmeans import fair_prices, fit_residual_kmeans
+from tests.tokenizer.worlds import clusters
+
+
+def skewed(count: int, seed: int = 0) -> np.ndarray:
+    """Half of all points in one place: plain k-means gives it few codewords and most items."""
+    rng = np.random.default_rng(seed)
+    rows = rng.normal(size=(count, 6))
+    rows[: count // 2] *= 0.1
+    return rows.astype(np.float32)
+
+
+def test_error_is_no_worse_than_that_of_faiss() -> None:
+    rows = skewed(2000)
+    ours = fit_residual_kmeans(rows, 2, 16, seed=0).encode(rows).errors.mean()
+    oracle = faiss.ResidualQuantizer(6, 2, 4)
+    oracle.max_beam_size = 1
+    oracle.train(rows)
+    theirs = ((rows - oracle.decode(oracle.compute_codes(rows))) ** 2).sum(axis=1).mean()
+    assert ours < 1.05 * theirs
+
+
+@pytest.mark.parametrize("count", [640, 1000])
+def test_every_codeword_of_every_level_takes_its_share(count: int) -> None:
+    rows = skewed(count)
+    codes = fit_residual_kmeans(rows, 3, 16, seed=0, balanced=True).encode(rows).codes
+    plain = fit_residual_kmeans(rows, 3, 16, seed=0).encode(rows).codes
+    for level in range(3):
+        counts = np.bincount(codes[:, level], minlength=16)
+        assert counts.max() <= 1.1 * count / 16
+        assert counts.min() >= 0.9 * count / 16
+    assert np.bincount(plain[:, 0], minlength=16).max() > 1.5 * count / 16
+
+
+def test_prices_are_those_of_the_cheapest_balanced_assignment() -> None:
+    """Against the Hungarian algorithm with every codeword standing there 10 times."""
+    rng = np.random.default_rng(1)
+    points, centres = rng.normal(size=(50, 3)), rng.normal(size=(5, 3))
+    cost = ((points[:, None] - centres[None]) ** 2).sum(axis=2)
+    rows, columns = linear_sum_assignment(np.repeat(cost, 10, axis=1))
+    best = cost[rows, columns // 10].sum()
+    prices = fair_prices(torch.from_numpy(points), torch.from_numpy(centres), torch.zeros(5)).numpy()
+    code = (cost + prices).argmin(axis=1)
+    counts = np.bincount(code, minlength=5)
+    assert np.abs(counts - 10).max() <= 1
+    assert cost[np.arange(50), code].sum() == pytest.approx(best, rel=0.05)
+
+
+def test_new_items_are_placed_by_the_same_rule() -> None:
+    rows, _ = clusters(400)
+    quantizer = fit_residual_kmeans(rows, 2, 8, seed=0, balanced=True)
+    one_by_one = np.concatenate([quantizer.encode(rows[i : i + 1]).codes for i in range(50)])
+    assert np.array_equal(one_by_one, quantizer.encode(rows).codes[:50])
+
+
+def test_plain_prices_are_zero() -> None:
+    rows, _ = clusters(100)
+    assert not fit_residual_kmeans(rows, 2, 8, seed=0).prices.any()
