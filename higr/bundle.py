@@ -14,6 +14,7 @@ to verify its checksum; the parts themselves are loaded when first asked for.
 
 import hashlib
 import json
+import os
 import shutil
 from dataclasses import dataclass
 from functools import cached_property
@@ -21,6 +22,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import pyarrow as pa
+import pyarrow.compute as pc
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from higr.catalog import Catalog
@@ -109,10 +111,13 @@ class Bundle:
                     f"bundle {self.path}: {part} was built with tokenizer {built_with or 'none'}, "
                     f"the bundle holds {self.manifest.tokenizer_id}; build the bundle from one run"
                 )
-        items = set(self.items["item_id"].to_pylist())
-        baseline = read_table(self.path / "baseline" / "items.parquet", ["item_id"])["item_id"].to_pylist()
-        for part, ids in (("catalog", self.catalog.item_ids), ("baseline", baseline)):
-            if odd := sorted(items.symmetric_difference(ids)):
+        items = set(_ids(self.path / "items.parquet"))
+        parts = {"catalog": set(self.catalog.item_ids)}
+        if not self.catalog.parent:  # an update leaves the baseline as it was fitted
+            parts["baseline"] = set(_ids(self.path / "baseline" / "items.parquet"))
+        for part, ids in parts.items():
+            if ids != items:
+                odd = sorted(items ^ ids)
                 raise BundleError(
                     f"bundle {self.path}: {part} and items.parquet differ in {len(odd)} items, "
                     f"{odd[0]!r} among them; build the bundle from one run"
@@ -125,6 +130,12 @@ class Bundle:
     @cached_property
     def items(self) -> pa.Table:
         return read_table(self.path / "items.parquet")
+
+    @cached_property
+    def disabled(self) -> frozenset[str]:
+        """Items of the catalogue that must not be shown."""
+        ids = self.items["item_id"].filter(pc.equal(self.items["status"], "disabled"))
+        return frozenset(ids.to_pylist())
 
     @cached_property
     def catalog(self) -> Catalog:
@@ -144,9 +155,11 @@ class Bundle:
 
     @cached_property
     def baseline(self) -> "Incumbent":
+        """It never shows an item that was removed or disabled since it was fitted, nor a newer one."""
         from higr.baseline.incumbent import Incumbent
 
-        return Incumbent.load(self.path / "baseline")
+        shown = [item for item in self.catalog.item_ids if item not in self.disabled]
+        return Incumbent.load(self.path / "baseline").showing(shown)
 
     def reference(self, table: Literal["predictions", "feedback"]) -> pa.Table:
         """What the bundle served (`higr.data.logs.PREDICTIONS`) and how exposures were received
@@ -198,10 +211,46 @@ def write_bundle(
             metrics=metrics,
             files=files,
         )
-        manifest = manifest.model_copy(update={"version": _version(manifest)})
-        (aside / "manifest.json").write_text(_canonical(manifest))
-        Bundle.open(aside)
+        manifest = _seal(aside, manifest)
     return Bundle(path, manifest)
+
+
+def derive_bundle(old: Bundle, path: Path, items: pa.Table, catalog: Catalog) -> Bundle:
+    """`old` with other items and another catalogue: all else is linked where the file system can, else
+    copied. `old` is the parent and stays as it is.
+
+    Raises:
+        BundleError: items and catalogue do not belong together; nothing is left behind.
+    """
+    replaced = {"items.parquet", "catalog.parquet"}
+    with atomic_directory(path) as aside:
+        for name in sorted(set(old.manifest.files) - replaced):
+            _link(old.path / name, aside / name)
+        write_table(aside / "items.parquet", items)
+        catalog.save(aside / "catalog.parquet")
+        files = old.manifest.files | {name: sha256(aside / name) for name in replaced}
+        manifest = _seal(aside, old.manifest.model_copy(update={"parents": (old.version,), "files": files}))
+    return Bundle(path, manifest)
+
+
+def _ids(path: Path) -> list[str]:
+    return read_table(path, ["item_id"])["item_id"].to_pylist()
+
+
+def _link(source: Path, target: Path) -> None:
+    target.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        os.link(source, target)
+    except OSError:  # another file system, or one without hard links
+        shutil.copyfile(source, target)
+
+
+def _seal(aside: Path, manifest: Manifest) -> Manifest:
+    """Give the bundle its version, write the manifest and read everything back."""
+    manifest = manifest.model_copy(update={"version": _version(manifest)})
+    (aside / "manifest.json").write_text(_canonical(manifest))
+    Bundle.open(aside)
+    return manifest
 
 
 def _read_manifest(path: Path) -> Manifest:

@@ -5,7 +5,7 @@ never changes: an update makes another one, which names its parent.
 """
 
 import hashlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -123,19 +123,13 @@ class Catalog:
 
     @cached_property
     def tree(self) -> PrefixTree:
-        return PrefixTree(self.codes)
+        """Of all items, active or not."""
+        return PrefixTree(self.codes, self.codebook_size)
 
     @cached_property
     def code_tensor(self) -> Tensor:
         """(N, D) int64."""
         return torch.from_numpy(self.codes.astype(np.int64))
-
-    def eligible(self, exclude: Iterable[str] = ()) -> Tensor:
-        """(N,) bool mask of the items that are not excluded; unknown ids are ignored."""
-        mask = torch.ones(len(self), dtype=torch.bool)
-        known = [self.position[item] for item in exclude if item in self.position]
-        mask[known] = False
-        return mask
 
     def save(self, path: Path) -> None:
         columns: dict[str, object] = {"item_id": pa.array(self.item_ids, pa.string())}

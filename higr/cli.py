@@ -36,6 +36,9 @@ app = typer.Typer(
     add_completion=False,
 )
 
+catalog_app = typer.Typer(help="The living catalogue of a bundle.", no_args_is_help=True)
+app.add_typer(catalog_app, name="catalog")
+
 ConfigOption = Annotated[
     str,
     typer.Option(
@@ -140,6 +143,42 @@ def show_config(config: ConfigOption = "demo", settings: SetOption = None) -> No
     """Print a whole configuration as YAML, defaults filled in: the start of your own."""
     run: RunConfig = load_config(config, parse_overrides(settings))
     typer.echo(yaml.safe_dump(run.model_dump(mode="json"), sort_keys=False, allow_unicode=True), nl=False)
+
+
+IdsOption = Annotated[str, typer.Option(help="Item ids, comma-separated, or a .txt file, one a line.")]
+
+
+@catalog_app.command("update")
+def update_catalog(
+    bundle: Annotated[Path, typer.Option("--bundle", "-b", help="Bundle directory; it is not touched.")],
+    out: Annotated[Path, typer.Option("--out", "-o", help="Directory of the new bundle.")],
+    items: Annotated[
+        Path | None, typer.Option("--items", help="Parquet file of new items and of new attributes.")
+    ] = None,
+    remove: IdsOption = "",
+    disable: IdsOption = "",
+    enable: IdsOption = "",
+    json_output: JsonOption = False,
+) -> None:
+    """New items in, old ones out, without training; semantic IDs never change."""
+    from higr.catalog_update import Changes, read_ids, update_bundle
+
+    changes = Changes(
+        items,
+        remove=read_ids(remove, "--remove"),
+        disable=read_ids(disable, "--disable"),
+        enable=read_ids(enable, "--enable"),
+    )
+    warnings: list[str] = []
+
+    def work(progress: Callable[[str, int, int], None]) -> dict[str, Any]:
+        report = update_bundle(bundle, out, changes, progress)
+        warnings.extend(report.warnings)
+        return report.figures() | ({"warnings": warnings} if json_output else {})
+
+    _run("catalog update", json_output, work)
+    for line in warnings:
+        typer.echo(f"higr: warning: {line}", err=True)
 
 
 @app.command("recommend")

@@ -1,4 +1,4 @@
-"""The frame of a report page: one file, no script, no outside font, style or image."""
+"""The frame of a report page: one file that needs no other font, style, image or script."""
 
 from html import escape
 
@@ -30,11 +30,15 @@ svg { display: block; width: 100%; height: auto; font-family: inherit; }
 """
 
 
-def page(title: str, body: str, css: str = "") -> str:
-    """A whole document. `title` is escaped; `body` is HTML; `css` is added to the common style."""
+def page(title: str, body: str, css: str = "", script: str = "") -> str:
+    """A whole document. `title` is escaped; `body` is HTML; `css` is added to the common style.
+
+    `script` is our own and runs once the body stands; what comes from data does not belong in it.
+    """
+    program = f"<script>{script}</script>" if script else ""
     return (
         '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
         f"<title>{escape(title)}</title><style>{CSS}{css}</style></head>"
-        f"<body><main>{body}</main></body></html>\n"
+        f"<body><main>{body}</main>{program}</body></html>\n"
     )

@@ -8,6 +8,7 @@ half-written. What a stage returns is a flat mapping of figures for people and f
             -> fit_baseline ----------------/
 """
 
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -35,11 +36,13 @@ from higr.evaluation.report import write_report as write_evaluation_report
 from higr.evaluation.results import Evaluation
 from higr.files import atomic_directory, write_json
 from higr.model.higr import HiGR
+from higr.tokenizer.catalogue import build_catalog, engagement
 from higr.tokenizer.gate import check as check_gate
-from higr.tokenizer.gate import judge
+from higr.tokenizer.gate import check_capacity, judge
 from higr.tokenizer.quality import measure_quality
 from higr.tokenizer.report import write_report as write_tokenizer_report
-from higr.tokenizer.tokenizer import Tokenizer, build_catalog
+from higr.tokenizer.tokenizer import Tokenizer
+from higr.tokenizer.training_set import TrainingSet
 from higr.training.curves import write_curve
 from higr.training.loop import Progress, no_progress
 from higr.training.pretrain import pretrain as run_pretrain
@@ -70,18 +73,35 @@ def prepare(config: RunConfig, out: Path, progress: Progress = no_progress) -> F
     }
 
 
-def tokenize(config: RunConfig, data: Path, out: Path, progress: Progress = no_progress) -> Figures:
+def tokenize(
+    config: RunConfig, data: Path, out: Path, progress: Progress = no_progress, cache: Path | None = None
+) -> Figures:
     """Items to semantic IDs: tokenizer/, catalog.parquet, quality.json, report.html.
+
+    cache: folder that keeps mined positives, for the next run on the same content.
+
+    With `tokenizer.stability` a second quantiser is trained from the next seed on the same content, to
+    compare its IDs, and thrown away.
 
     Raises:
         QualityGateError: the IDs are too poor to train on; only quality.json and report.html are written,
             so that no later stage can train on them.
     """
-    prepared = PreparedData.load(data)
-    tokenizer = Tokenizer.fit(prepared, config.tokenizer, config.seed, progress)
-    encoding = tokenizer.encode(prepared.items)
-    catalog, collisions = build_catalog(encoding, tokenizer)
-    quality = measure_quality(encoding, prepared.items, config.tokenizer)
+    section = config.tokenizer
+    prepared = PreparedData.load(data, embeddings=False)
+    check_capacity(prepared.items.num_rows, section)
+    with tempfile.TemporaryDirectory() as directory:
+        training = TrainingSet.build(
+            prepared, section, config.seed, Path(directory), items=data / "items.parquet", cache=cache
+        )
+        tokenizer = Tokenizer.fit_to(training, section, config.seed, progress)
+        encoding = tokenizer.encode_content(training.item_ids, training.embeddings)
+        views = engagement(prepared, encoding.item_ids)
+        catalog, collisions = build_catalog(encoding, tokenizer, views)
+        second = _second_codes(config, training, progress) if section.stability else None
+        quality = measure_quality(
+            encoding, prepared.items, section, content=training.embeddings, second=second, engagement=views
+        )
     verdicts = judge(quality, config.tokenizer.gate)
     with atomic_directory(out) as aside:
         if all(verdict.passed for verdict in verdicts):
@@ -89,16 +109,21 @@ def tokenize(config: RunConfig, data: Path, out: Path, progress: Progress = no_p
             catalog.save(aside / "catalog.parquet")
         write_json(aside / "quality.json", {**quality.to_json(), "collisions": collisions.to_json()})
         write_tokenizer_report(
-            aside / "report.html", quality, collisions, encoding, prepared.items, config.tokenizer
+            aside / "report.html", quality, collisions, encoding, prepared.items, config.tokenizer, views
         )
     check_gate(quality, config.tokenizer.gate)
-    return {
-        "collision": quality.collision,
-        "concentration": quality.concentration,
-        "consistency": quality.consistency,
-        "codebook_use": quality.codebook_use,
-        "moved_by_collision_policy": collisions.moved,
-    }
+    return {**quality.to_figures(), "moved_by_collision_policy": collisions.moved}
+
+
+def _second_codes(config: RunConfig, training: TrainingSet, progress: Progress) -> np.ndarray:
+    """(N, D) codes by a training from the next seed."""
+    again = Tokenizer.fit_to(
+        training,
+        config.tokenizer,
+        config.seed + 1,
+        lambda label, done, total: progress(f"{label}, second time", done, total),
+    )
+    return again.encode_content(training.item_ids, training.embeddings).codes
 
 
 def fit_baseline(config: RunConfig, data: Path, out: Path, progress: Progress = no_progress) -> Figures:
@@ -298,7 +323,9 @@ def _reference_feedback(data: PreparedData) -> pa.Table:
 
 STAGES: dict[str, Callable[[RunConfig, Path, Progress], Figures]] = {
     "data": lambda config, run, progress: prepare(config, run / "data", progress),
-    "tokenize": lambda config, run, progress: tokenize(config, run / "data", run / "tokens", progress),
+    "tokenize": lambda config, run, progress: tokenize(
+        config, run / "data", run / "tokens", progress, cache=run / "cache"
+    ),
     "baseline": lambda config, run, progress: fit_baseline(config, run / "data", run / "baseline", progress),
     "pretrain": lambda config, run, progress: pretrain(
         config, run / "data", run / "tokens", run / "pretrained", progress

@@ -31,9 +31,8 @@ class Shelf:
     @classmethod
     def of(cls, bundle: Bundle) -> "Shelf":
         catalog = bundle.catalog
-        table = bundle.items.select(["item_id", "text", "category", "duration_seconds", "status"])
+        table = bundle.items.select(["item_id", "text", "category", "duration_seconds"])
         rows = {row["item_id"]: row for row in table.to_pylist()}
-        disabled = frozenset(item for item, row in rows.items() if row["status"] == "disabled")
         cards = {}
         for item, codes in zip(catalog.item_ids, catalog.codes.tolist(), strict=True):
             row = rows.get(item, {})
@@ -41,7 +40,7 @@ class Shelf:
             # Stored as float32: 12.9 would be shown as 12.899999618530273.
             shown = None if seconds is None else round(seconds, 2)
             cards[item] = Card(row.get("text"), row.get("category"), shown, tuple(codes))
-        return cls(cards, disabled)
+        return cls(cards, bundle.disabled)
 
     def items(self, slate: Slate) -> list[Item]:
         """The slate's places, first shown first. Where the recommender gave no codes the catalogue does."""

@@ -6,10 +6,11 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 
-from higr.bundle import Bundle, write_bundle
+from higr.bundle import Bundle, derive_bundle, write_bundle
 from higr.catalog import Catalog
 from higr.data.logs import PREDICTIONS
 from higr.data.schemas import LABELLED_EVENTS
@@ -153,3 +154,25 @@ def test_a_file_is_not_a_bundle(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("{}")
     with pytest.raises(BundleError, match=r"has no manifest\.json"):
         Bundle.open(tmp_path / "file")
+
+
+def test_a_derived_bundle_may_differ_from_its_baseline_but_not_from_its_catalogue(
+    nano_bundle: Path, tmp_path: Path
+) -> None:
+    old = Bundle.open(nano_bundle)
+    fewer = Catalog.build(
+        old.catalog.item_ids[1:],
+        old.catalog.codes[1:],
+        old.catalog.codebook_size,
+        old.catalog.tokenizer_id,
+        parent=old.catalog.version,
+    )
+    with pytest.raises(BundleError, match=r"catalog and items\.parquet differ in 1 items"):
+        derive_bundle(old, tmp_path / "out", old.items, fewer)
+    assert not (tmp_path / "out").exists()
+    items = old.items.filter(pc.not_equal(old.items["item_id"], old.catalog.item_ids[0]))
+    new = derive_bundle(old, tmp_path / "out", items, fewer)
+    assert new.manifest.parents == (old.version,)
+    assert (new.manifest.metrics, new.manifest.config) == (old.manifest.metrics, old.manifest.config)
+    slate = Bundle.open(tmp_path / "out").baseline.recommend([UserContext("anyone")], len(fewer) + 1)[0]
+    assert set(slate.item_ids) == set(fewer.item_ids) - old.disabled

@@ -44,7 +44,8 @@ class Pairs:
 def similarity_order(catalog: Catalog, codebooks: Tensor, count: int, form: str) -> np.ndarray:
     """For every item the `count` others most similar to it, or least (`dissimilar_fill`).
 
-    Similarity is the cosine of the items' quantised embeddings, the sum of their D codewords.
+    Similarity is the cosine of the items' quantised embeddings, the sum of their D codewords. The code
+    that the collision policy `extend` adds stands for no codeword and is left out.
 
     Args:
         codebooks: (D, K, latent).
@@ -52,8 +53,8 @@ def similarity_order(catalog: Catalog, codebooks: Tensor, count: int, form: str)
     Returns:
         (N, count) int64 catalogue positions.
     """
-    levels = torch.arange(catalog.depth)
-    vectors = codebooks[levels, catalog.code_tensor].sum(dim=1)  # (N, latent)
+    levels = torch.arange(len(codebooks))
+    vectors = codebooks[levels, catalog.code_tensor[:, : len(codebooks)]].sum(dim=1)  # (N, latent)
     vectors = torch.nn.functional.normalize(vectors, dim=1)
     count = min(count, len(catalog) - 1)
     blocks = []

@@ -6,7 +6,7 @@ counts of the whole training period.
 """
 
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -79,6 +79,13 @@ class Incumbent:
         )
         ranker = Ranker.fit(examples.features, examples.label, config.trees, seed)
         return cls(Stages.fit(items, events, config.neighbours), ranker, config)
+
+    def showing(self, item_ids: Collection[str]) -> "Incumbent":
+        """The same incumbent for a catalogue that has changed: it shows nothing but these items.
+
+        Histories still count with every item it was fitted on. Newer items it cannot show.
+        """
+        return replace(self, stages=self.stages.showing(item_ids))
 
     @cached_property
     def popularity(self) -> Popularity:

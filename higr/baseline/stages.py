@@ -1,7 +1,7 @@
 """All that the incumbent counts before it ranks: item statistics, popularity order, neighbours."""
 
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pyarrow as pa
@@ -60,6 +60,13 @@ class Stages:
             item_features=statistics.item_features(items),
             overall_rate=statistics.overall_rate,
         )
+
+    def showing(self, item_ids: Collection[str]) -> "Stages":
+        """The same counts with these items alone to choose from; ids it never counted are ignored."""
+        active = np.zeros(len(self.items), dtype=bool)
+        active[self.items.positions(item_ids)] = True
+        items = replace(self.items, active=active)
+        return replace(self, items=items, order=popularity_order(items, self.engaged))
 
     def prepare(self, contexts: Sequence[UserContext]) -> Batch:
         histories = Histories.of(contexts, self.items)

@@ -11,19 +11,19 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from higr.prefix_tree import PrefixTree
+from higr.eligibility import Eligibility
 
 
 @dataclass(frozen=True)
 class Beams:
-    """The best items found, best first.
+    """The best semantic IDs found, best first.
 
     Attributes:
-        items: (B, W) int64 catalogue positions; any value where the score is -inf.
+        leaves: (B, W) int64 leaves of the tree; any where the score is -inf.
         scores: (B, W) sums of log-probabilities over the D codes; -inf where there is no such beam.
     """
 
-    items: Tensor
+    leaves: Tensor
     scores: Tensor
 
 
@@ -31,37 +31,29 @@ StepFunction = Callable[[int, Tensor | None, Tensor | None], Tensor]
 """(level, parent beams (B, W) or None, codes (B, W) or None) -> logits (B, W, K); at level 0 W is 1."""
 
 
-def beam_search(tree: PrefixTree, eligible: Tensor, width: int, step: StepFunction) -> Beams:
-    """Find the `width` most likely eligible items of each row.
+def beam_search(eligibility: Eligibility, width: int, step: StepFunction) -> Beams:
+    """Find the `width` most likely semantic IDs of each row that have an eligible item.
 
     Args:
-        tree: of N items.
-        eligible: (B, N) bool.
+        eligibility: of B rows, and the tree they search.
         width: W, beams kept a level.
         step: the model.
     """
-    rows = len(eligible)
-    below = eligible.new_zeros((rows, eligible.shape[1] + 1), dtype=torch.int64)
-    torch.cumsum(eligible, dim=1, out=below[:, 1:])  # eligible items before each position
-    nodes = torch.zeros((rows, 1), dtype=torch.int64)
-    scores = torch.zeros((rows, 1))
+    tree = eligibility.tree
+    nodes = torch.zeros((len(eligibility), 1), dtype=torch.int32)
+    scores = torch.zeros((len(eligibility), 1))
     parents: Tensor | None = None
     codes: Tensor | None = None
     for level in range(tree.depth):
-        log_probs = step(level, parents, codes).float().log_softmax(dim=-1)  # (B, W, K)
-        here, there = tree.levels[level], tree.levels[level + 1]
-        first, last = here.children[nodes], here.children[nodes + 1]
-        child = first[..., None] + torch.arange(tree.max_children[level])  # (B, W, children)
-        exists = child < last[..., None]
-        child = child.clamp(max=len(there.code) - 1)
-        ends = below.gather(1, there.items[child + 1].flatten(1)) - below.gather(
-            1, there.items[child].flatten(1)
-        )
-        alive = exists & (ends.view_as(child) > 0)
-        gained = log_probs.gather(2, there.code[child])
-        candidates = (scores[..., None] + gained).masked_fill(~alive, -torch.inf).flatten(1)
+        gained = step(level, parents, codes).float().log_softmax(dim=-1)  # (B, W, K)
+        children = tree.children(level, nodes)
+        if children.codes is not None:
+            gained = gained.gather(2, children.codes)  # (B, W, C)
+        dead = eligibility.dead(level, nodes, children)
+        columns = gained.shape[2]
+        candidates = (scores.unsqueeze(2) + gained).masked_fill_(dead, -torch.inf).flatten(1)
         scores, best = candidates.topk(min(width, candidates.shape[1]), dim=1)  # (B, W)
-        parents = best // child.shape[2]
-        nodes = child.flatten(1).gather(1, best)
-        codes = there.code[nodes]
-    return Beams(nodes, scores)
+        parents = best // columns
+        nodes = children.nodes.flatten(1).gather(1, best)
+        codes = best % columns if children.codes is None else children.codes.flatten(1).gather(1, best)
+    return Beams(nodes.long(), scores)

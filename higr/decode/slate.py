@@ -12,6 +12,7 @@ from torch import Tensor
 
 from higr.catalog import Catalog
 from higr.decode.beam import beam_search
+from higr.eligibility import Eligibility, pick_items
 from higr.errors import InputError
 from higr.model.higr import Context, HiGR
 from higr.model.inputs import ContextBatch
@@ -35,16 +36,20 @@ def decode_slates(
     catalog: Catalog,
     batch: ContextBatch,
     sizes: Sequence[int],
-    eligible: Tensor,
+    eligibility: Eligibility,
     beam_width: int,
+    item_scores: Tensor | None = None,
 ) -> DecodedSlates:
     """Fill the slates of a batch.
 
     Args:
         batch: B contexts.
         sizes: wanted length of each slate; the batch runs to the longest.
-        eligible: (B, N) bool, what each slate may hold. Items chosen are struck out in a copy.
+        eligibility: what each slate may hold, with the tree to search. Items chosen are struck out of
+            it, one a position but the last, so it serves one batch.
         beam_width: W.
+        item_scores: (N,) float, finite; which of the items of a shared semantic ID is shown, the highest
+            first. None: by the catalogue's priority.
 
     Raises:
         InputError: a length the planner was not built for, or a beam of less than one.
@@ -56,25 +61,29 @@ def decode_slates(
         raise InputError(f"beam width {beam_width}: at least 1 is due")
     rows = len(batch)
     context = model.encode(batch, catalog.code_tensor)
-    eligible = eligible.clone()
+    tree = eligibility.tree
     items = torch.full((rows, longest), -1)
     scores = torch.full((rows, longest), -torch.inf)
     caches: list[KeyValue] | None = None
     chosen: Tensor | None = None
     for position in range(longest):
         plan, caches = model.plan_step(context, position, chosen, caches)  # (B, C)
-        beams = beam_search(catalog.tree, eligible, beam_width, _ItemStep(model, context, plan))
-        best, score = beams.items[:, 0], beams.scores[:, 0]
+        beams = beam_search(eligibility, beam_width, ItemStep(model, context, plan))
+        score = beams.scores[:, 0]
         found = score > -torch.inf
+        slots = torch.where(found, pick_items(eligibility, beams.leaves[:, 0], item_scores), tree.count)
+        best = tree.catalog_positions(slots)
         wanted = torch.tensor([position < size for size in sizes])
         items[:, position] = torch.where(found & wanted, best, -1)
         scores[:, position] = torch.where(wanted, score, -torch.inf)
-        eligible[found, best[found]] = False
+        if position == longest - 1:
+            break
+        eligibility.strike(slots)
         chosen = model.embed_items(catalog.code_tensor[best])
     return DecodedSlates(items, scores)
 
 
-class _ItemStep:
+class ItemStep:
     """The generator as `beam_search` wants it: keeps the caches and re-orders them with the beams."""
 
     def __init__(self, model: HiGR, context: Context, plan: Tensor) -> None:

@@ -6,6 +6,8 @@ from html import escape
 
 import numpy as np
 
+from higr.tokenizer.groups import count_cells, prefix_groups
+
 COLORS = (
     "#0f766e", "#c2410c", "#4f46e5", "#a16207", "#be185d",
     "#0369a1", "#4d7c0f", "#7e22ce", "#eab308", "#1f2937",
@@ -135,9 +137,13 @@ def _main(holds: Counter[str]) -> str:
 
 
 def _groups(prefixes: np.ndarray, categories: Sequence[str]) -> dict[tuple[int, ...], Counter[str]]:
+    names, labels = np.unique(np.asarray(categories, dtype=str), return_inverse=True)
+    group = prefix_groups(prefixes)[-1]
+    _, first = np.unique(group, return_index=True)
+    keys = [tuple(prefix) for prefix in prefixes[first].tolist()]
     groups: dict[tuple[int, ...], Counter[str]] = defaultdict(Counter)
-    for prefix, category in zip(prefixes.tolist(), categories, strict=True):
-        groups[tuple(prefix)][category] += 1
+    for cell, label, count in zip(*(column.tolist() for column in count_cells(group, labels)), strict=True):
+        groups[keys[cell]][str(names[label])] = count
     return groups
 
 

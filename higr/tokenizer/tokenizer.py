@@ -6,6 +6,8 @@ decided at decode time, and an item enabled again keeps its semantic ID.
 
 import hashlib
 import json
+import tempfile
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -13,33 +15,36 @@ from typing import Self
 
 import numpy as np
 import pyarrow as pa
-import torch
-from safetensors.torch import save_file
+from safetensors.numpy import save_file
 
-from higr.catalog import Catalog
 from higr.config import TokenizerConfig
 from higr.data.prepared import PreparedData
 from higr.errors import InputError
 from higr.files import atomic_directory, read_json, write_json
-from higr.tokenizer.collisions import CollisionReport, reassign
 from higr.tokenizer.content import ContentEmbedder, read_arrays
-from higr.tokenizer.cooccurrence import count_pairs
 from higr.tokenizer.encoding import Encoding
+from higr.tokenizer.fit import build_quantizer, fit_quantizer
 from higr.tokenizer.gate import check_capacity
-from higr.tokenizer.pcrq_vae import PCRQVAE
-from higr.tokenizer.positives import mine_positives
-from higr.tokenizer.train import Progress, build_quantizer, train_quantizer
+from higr.tokenizer.quantizer import Quantizer
+from higr.tokenizer.train import Progress
+from higr.tokenizer.training_set import TrainingSet
 
-META, WEIGHTS = "tokenizer.json", "quantizer.safetensors"
+META, WEIGHTS, ERRORS = "tokenizer.json", "quantizer.safetensors", "errors.safetensors"
 
 
 @dataclass(frozen=True)
 class Tokenizer:
-    """Frozen once fitted; new items are encoded without retraining."""
+    """Frozen once fitted; new items are encoded without retraining.
+
+    Attributes:
+        error_quantiles: (101,) float32, percentiles 0 to 100 of the squared reconstruction errors of
+            the items it was fitted to: what new items are compared with.
+    """
 
     config: TokenizerConfig
     embedder: ContentEmbedder
-    quantizer: PCRQVAE
+    quantizer: Quantizer
+    error_quantiles: np.ndarray
 
     @classmethod
     def fit(
@@ -48,15 +53,27 @@ class Tokenizer:
         """Learn from all items' content and from the behaviour of the training period only.
 
         Raises:
-            InputError: more items than K^D, fewer than K, or content nothing can be learnt from.
+            InputError: more items than the collision policy has semantic IDs for, fewer than K, or
+                content nothing can be learnt from.
         """
         check_capacity(data.items.num_rows, config)
-        ids = data.items["item_id"].to_pylist()
-        counts = count_pairs(data.train_events, ids, config.embedding.cooccurrence_window)
-        embedder = ContentEmbedder.fit(data.items, counts, config.embedding, seed)
-        embeddings = embedder.transform(data.items)
-        positives = mine_positives(embeddings, counts, config.positives, config.neighbours)
-        return cls(config, embedder, train_quantizer(embeddings, positives, config, seed, progress))
+        with tempfile.TemporaryDirectory() as directory:
+            return cls.fit_to(TrainingSet.build(data, config, seed, Path(directory)), config, seed, progress)
+
+    @classmethod
+    def fit_to(
+        cls, training: TrainingSet, config: TokenizerConfig, seed: int, progress: Progress | None = None
+    ) -> Self:
+        """Fit the quantiser alone, to content that is embedded already.
+
+        Raises:
+            InputError: as `fit`.
+        """
+        check_capacity(len(training.item_ids), config)
+        quantizer = fit_quantizer(training.embeddings, training.positives, config, seed, progress)
+        errors = quantizer.encode(training.embeddings).errors
+        quantiles = np.percentile(errors, np.arange(101)).astype(np.float32)
+        return cls(config, training.embedder, quantizer, quantiles)
 
     @cached_property
     def id(self) -> str:
@@ -64,8 +81,7 @@ class Tokenizer:
         meta, arrays = self.embedder.state()
         config = self.config.model_dump(mode="json", exclude={"gate"})  # judges codes, does not make them
         digest = hashlib.sha256(json.dumps([config, meta], sort_keys=True).encode())
-        weights = {name: value.numpy() for name, value in self.quantizer.state_dict().items()}
-        for name, array in sorted((arrays | weights).items()):
+        for name, array in sorted((arrays | self.quantizer.state()).items()):
             digest.update(f"{name} {array.dtype} {array.shape}".encode())
             digest.update(np.ascontiguousarray(array).tobytes())
         return digest.hexdigest()[:12]
@@ -73,7 +89,7 @@ class Tokenizer:
     @property
     def codebooks(self) -> np.ndarray:
         """(D, K, C) float32."""
-        return self.quantizer.codebooks.detach().numpy()
+        return self.quantizer.codebooks
 
     def encode(self, items: pa.Table) -> Encoding:
         """Semantic IDs of any items, seen at fit or not.
@@ -81,23 +97,25 @@ class Tokenizer:
         Raises:
             InputError: another schema than `ITEMS`, no rows, or a bad embedding.
         """
-        codes, latents, errors = self.quantizer.encode(torch.from_numpy(self.embedder.transform(items)))
-        return Encoding(
-            tuple(items["item_id"].to_pylist()),
-            codes.numpy().astype(np.int32),
-            latents.numpy(),
-            errors.numpy(),
-        )
+        return self.encode_content(items["item_id"].to_pylist(), self.embedder.transform(items))
+
+    def encode_content(self, item_ids: Sequence[str], embeddings: np.ndarray) -> Encoding:
+        """Semantic IDs of items whose content is embedded already: (N, width) by this embedder."""
+        if embeddings.shape[1] != self.quantizer.width:
+            raise InputError(
+                f"embeddings have {embeddings.shape[1]} columns, tokenizer {self.id} knows "
+                f"{self.quantizer.width}; embed the items with the tokenizer's own embedder"
+            )
+        found = self.quantizer.encode(embeddings)
+        return Encoding(tuple(item_ids), found.codes, found.latents, found.errors)
 
     def save(self, directory: Path) -> None:
         """Write JSON and safetensors: nothing that executes on load."""
         with atomic_directory(directory) as aside:
             self.embedder.save(aside)
-            save_file(self.quantizer.state_dict(), aside / WEIGHTS)
-            write_json(
-                aside / META,
-                {"id": self.id, "config": self.config.model_dump(mode="json"), "width": self.quantizer.width},
-            )
+            save_file(_contiguous(self.quantizer.state()), aside / WEIGHTS)
+            save_file({"quantiles": self.error_quantiles}, aside / ERRORS)
+            write_json(aside / META, {"id": self.id, "config": self.config.model_dump(mode="json")})
 
     @classmethod
     def load(cls, directory: Path) -> Self:
@@ -108,16 +126,12 @@ class Tokenizer:
         """
         meta = read_json(directory / META)
         config = TokenizerConfig.model_validate(meta["config"])
-        quantizer = build_quantizer(meta["width"], config)
-        weights = {name: torch.from_numpy(value) for name, value in read_arrays(directory / WEIGHTS).items()}
         try:
-            quantizer.load_state_dict(weights)
-        except RuntimeError as error:
-            reason = " ".join(str(error).split())
-            raise InputError(
-                f"{directory / WEIGHTS} does not fit {META} ({reason}); run `higr tokenize` again"
-            ) from None
-        tokenizer = cls(config, ContentEmbedder.load(directory), quantizer.eval())
+            quantizer = build_quantizer(read_arrays(directory / WEIGHTS), config)
+        except InputError as error:
+            raise InputError(f"{directory / WEIGHTS}: {error}; run `higr tokenize` again") from None
+        errors = read_arrays(directory / ERRORS)["quantiles"]
+        tokenizer = cls(config, ContentEmbedder.load(directory), quantizer, errors)
         if tokenizer.id != meta["id"]:
             raise InputError(
                 f"{directory} says it is tokenizer {meta['id']} but its parts make {tokenizer.id}: they were "
@@ -126,11 +140,5 @@ class Tokenizer:
         return tokenizer
 
 
-def build_catalog(encoding: Encoding, tokenizer: Tokenizer) -> tuple[Catalog, CollisionReport]:
-    """Apply the collision policy and wrap the result as a catalogue.
-
-    Raises:
-        InputError: an item id twice, or more items than K^D.
-    """
-    codes, report = reassign(encoding.item_ids, encoding.codes, encoding.latents, tokenizer.codebooks)
-    return Catalog.build(encoding.item_ids, codes, tokenizer.config.codebook_size, tokenizer.id), report
+def _contiguous(arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    return {name: np.ascontiguousarray(array) for name, array in arrays.items()}

@@ -98,6 +98,15 @@ def test_similarity_order_equals_brute_force_and_its_opposite() -> None:
         torch.testing.assert_close(cosine[item, furthest[item]], cosine[item, others[::-1][:3]])
 
 
+def test_the_code_that_tells_items_of_one_id_apart_is_no_part_of_their_similarity() -> None:
+    extra = np.random.default_rng(0).integers(4, size=(len(CODES), 1))
+    longer = Catalog.build(CATALOG.item_ids, np.hstack([CATALOG.codes, extra]), 4)
+    plain = similarity_order(CATALOG, CODEBOOKS, 20, "similar_fill")
+    assert np.array_equal(similarity_order(longer, CODEBOOKS, 20, "similar_fill"), plain)
+    twins = Catalog.build(["a", "b", "c"], np.array([[0, 1, 2, 0], [0, 1, 2, 1], [3, 2, 1, 0]]), 4)
+    assert similarity_order(twins, CODEBOOKS, 1, "similar_fill")[:2, 0].tolist() == [1, 0]
+
+
 def test_slates_without_a_possible_negative_are_counted() -> None:
     table = slate_table([(["i1", "i2"], [2, 1], [1.0, 0.0]), (["i3", "i4"], [2, 2], [1.0, 2.0])])
     pairs = build_pairs(table, CATALOG, CODEBOOKS, only("ranking"), TRAINING, 0)

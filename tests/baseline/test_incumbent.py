@@ -1,6 +1,5 @@
 """The whole incumbent: never short, never a forbidden item, better than popularity, the same after saving."""
 
-import dataclasses
 import hashlib
 from pathlib import Path
 
@@ -40,11 +39,7 @@ contexts = st.builds(
 def test_never_short_never_double_never_forbidden(
     incumbent: Incumbent, asked: list[tuple[UserContext, set[str]]], size: int, disabled: set[str]
 ) -> None:
-    stages = incumbent.stages
-    active = np.array([item not in disabled for item in stages.items.item_ids])
-    items = dataclasses.replace(stages.items, active=active)
-    order = stages.order[active[stages.order]]
-    limited = dataclasses.replace(incumbent, stages=dataclasses.replace(stages, items=items, order=order))
+    limited = incumbent.showing([*set(IDS) - disabled, "newer"])
     slates = limited.recommend([c for c, _ in asked], size, [excluded for _, excluded in asked])
     assert len(slates) == len(asked)
     for slate, (_, excluded) in zip(slates, asked, strict=True):
@@ -53,6 +48,17 @@ def test_never_short_never_double_never_forbidden(
             len(slate.item_ids) == len(set(slate.item_ids)) == len(slate.scores) == min(size, len(eligible))
         )
         assert set(slate.item_ids) <= eligible
+
+
+def test_what_is_not_shown_still_speaks_for_its_neighbours(incumbent: Incumbent, world: World) -> None:
+    context = next(context for context in world[1] if len(context.item_ids) > 5)
+    whole = incumbent.recommend([context], 5, [context.item_ids])
+    assert incumbent.showing(set(IDS) - set(context.item_ids)).recommend([context], 5) == whole
+    assert whole != incumbent.recommend([UserContext("stranger")], 5, [context.item_ids])
+    assert incumbent.showing(IDS).popularity == incumbent.popularity
+    assert incumbent.showing(["i003", "newer"]).popularity.item_ids == ("i003",)
+    nothing = incumbent.showing([])
+    assert nothing.recommend([context], 5)[0].item_ids == nothing.popularity.item_ids == ()
 
 
 def test_a_batch_gives_what_single_requests_give(incumbent: Incumbent, world: World) -> None:

@@ -98,7 +98,7 @@ def as_bytes(table: pa.Table) -> bytes:
 
 
 def pairs(data: PreparedData, ids: Sequence[str]) -> list[bytes]:
-    counts = count_pairs(data.train_events, ids, 5)
+    counts = count_pairs(data.train_events, ids, 5, data.split("train"))
     counts.sort_indices()
     return [part.tobytes() for part in (counts.indptr, counts.indices, counts.data)]
 

@@ -10,8 +10,9 @@ from hypothesis import strategies as st
 
 from higr.catalog import Catalog
 from higr.config import ModelConfig
-from higr.decode.beam import beam_search
 from higr.decode.recommender import HiGRRecommender
+from higr.decode.slate import decode_slates
+from higr.eligibility import EligibleMask, Exclusions
 from higr.errors import InputError
 from higr.model.higr import HiGR
 from higr.model.inputs import ProfileVocabulary, encode_contexts
@@ -101,35 +102,6 @@ def test_a_beam_as_wide_as_the_catalogue_finds_the_likeliest_item_at_each_positi
             prefix.append(catalog.position[item])
 
 
-@settings(max_examples=40, deadline=None)
-@given(seed=st.integers(0, 10_000), width=st.integers(1, 5), items=st.integers(1, 30))
-def test_beam_search_equals_beam_search_over_lists(seed: int, width: int, items: int) -> None:
-    catalog = random_catalog(seed, items, 3, 4)
-    rng = np.random.default_rng(seed)
-    eligible = torch.from_numpy(rng.random((2, len(catalog))) < 0.7)
-    table = torch.from_numpy(rng.normal(size=(3, 4))).log_softmax(-1)
-
-    beams = beam_search(
-        catalog.tree,
-        eligible,
-        width,
-        lambda level, parents, codes: table[level].expand(2, 1 if codes is None else codes.shape[1], -1),
-    )
-    for row in range(2):
-        allowed = [tuple(catalog.codes[i]) for i in range(len(catalog)) if eligible[row, i]]
-        kept = [((), 0.0)]
-        for level in range(3):
-            grown = [
-                ((*prefix, code), score + table[level, code].item())
-                for prefix, score in kept
-                for code in range(4)
-                if any(codes[: level + 1] == (*prefix, code) for codes in allowed)
-            ]
-            kept = sorted(grown, key=lambda beam: -beam[1])[:width]
-        found = beams.scores[row][beams.scores[row] > -torch.inf]
-        assert found.tolist() == pytest.approx([score for _, score in kept], abs=1e-5)
-
-
 def test_a_context_decodes_the_same_alone_and_in_a_batch() -> None:
     catalog = random_catalog(0, 30, 3, 4)
     recommender = HiGRRecommender(random_model(0, catalog), catalog, 5)
@@ -139,11 +111,91 @@ def test_a_context_decodes_the_same_alone_and_in_a_batch() -> None:
     assert [s.item_ids for s in together] == [s.item_ids for s in alone]
 
 
+def test_exclusions_of_any_number_decode_the_same_alone_and_in_a_batch() -> None:
+    catalog = random_catalog(0, 30, 3, 4)
+    recommender = HiGRRecommender(random_model(0, catalog), catalog, 5)
+    contexts = [random_context(seed, catalog) for seed in range(4)]
+    exclude = [set(catalog.item_ids[:count]) | {"unknown"} for count in (0, 1, 12, 30)]
+    together = recommender.recommend(contexts, 4, exclude)
+    assert [s.item_ids for s in together] == [
+        recommender.recommend([context], 4, [items])[0].item_ids
+        for context, items in zip(contexts, exclude, strict=True)
+    ]
+    assert [len(slate.item_ids) for slate in together] == [4, 4, 4, 0]
+
+
+@pytest.mark.parametrize("allowed", [0.5, 0.1, 0.0])
+def test_a_mask_decodes_what_the_same_exclusions_decode(allowed: float) -> None:
+    catalog = random_catalog(0, 40, 3, 4)
+    model = random_model(0, catalog)
+    contexts = [random_context(seed, catalog) for seed in range(3)]
+    batch = encode_contexts(contexts, catalog, model.profiles, model.config)
+    mask = torch.rand((3, 40), generator=torch.manual_seed(0)) < allowed
+    excluded = [(~row).nonzero()[:, 0].tolist() for row in mask]
+    by_mask = decode_slates(model, catalog, batch, [8, 3, 5], EligibleMask(catalog.tree, mask), 5)
+    by_list = decode_slates(model, catalog, batch, [8, 3, 5], Exclusions(catalog.tree, excluded, 7), 5)
+    assert torch.equal(by_mask.items, by_list.items)
+    assert torch.equal(by_mask.scores, by_list.scores)
+    assert mask.gather(1, by_mask.items.clamp(min=0))[by_mask.items >= 0].all()
+    lengths = torch.minimum(mask.sum(dim=1), torch.tensor([8, 3, 5]))
+    assert (by_mask.items >= 0).sum(dim=1).tolist() == lengths.tolist()
+
+
+def shared_catalog(seed: int) -> Catalog:
+    """12 items under four semantic IDs."""
+    rng = np.random.default_rng(seed)
+    codes = np.array([[0, 1], [1, 0], [1, 1], [2, 0]])[np.append(rng.integers(0, 4, 8), range(4))]
+    return Catalog.build([f"item-{i}" for i in range(12)], codes, 3, priority=rng.permutation(12))
+
+
+@pytest.mark.parametrize("scored", [False, True])
+@settings(max_examples=30, deadline=None)
+@given(seed=st.integers(0, 10_000), excluded=st.floats(0, 1))
+def test_items_of_a_shared_id_come_by_falling_priority_or_score(
+    scored: bool, seed: int, excluded: float
+) -> None:
+    catalog = shared_catalog(seed)
+    rng = np.random.default_rng(seed)
+    scores = rng.permutation(12).astype(np.float32)
+    forbidden = {item for item in catalog.item_ids if rng.random() < excluded}
+    recommender = HiGRRecommender(
+        random_model(seed, catalog), catalog, 3, item_scores=torch.from_numpy(scores) if scored else None
+    )
+    slate = recommender.recommend([random_context(seed, catalog)], 10, [forbidden])[0]
+    assert len(slate.item_ids) == len(set(slate.item_ids)) == min(10, 12 - len(forbidden))
+    assert not set(slate.item_ids) & forbidden
+    order = scores if scored else catalog.priority
+    assert order is not None
+    for code in set(slate.semantic_ids):
+        shown = [
+            catalog.position[i] for i, c in zip(slate.item_ids, slate.semantic_ids, strict=True) if c == code
+        ]
+        held = [
+            position
+            for position, item in enumerate(catalog.item_ids)
+            if tuple(catalog.codes[position].tolist()) == code and item not in forbidden
+        ]
+        assert shown == sorted(held, key=lambda position: -order[position])[: len(shown)]
+
+
+@pytest.mark.parametrize("scores", [torch.zeros(19), torch.full((20,), torch.nan)])
+def test_item_scores_must_be_one_finite_number_an_item(scores: torch.Tensor) -> None:
+    catalog = random_catalog(0, 20, 3, 4)
+    with pytest.raises(InputError, match="for 20 items; one finite number an item"):
+        HiGRRecommender(random_model(0, catalog), catalog, 5, item_scores=scores)
+
+
 def test_disabled_items_are_never_shown() -> None:
     catalog = random_catalog(0, 20, 3, 4)
     disabled = catalog.item_ids[:15]
     recommender = HiGRRecommender(random_model(0, catalog), catalog, 5, disabled)
     assert set(recommender.recommend([UserContext("u")], 8)[0].item_ids) == set(catalog.item_ids[15:])
+
+
+def test_with_every_item_disabled_slates_are_empty() -> None:
+    catalog = random_catalog(0, 5, 3, 4)
+    recommender = HiGRRecommender(random_model(0, catalog), catalog, 5, catalog.item_ids)
+    assert recommender.recommend([UserContext("u")], 3)[0].item_ids == ()
 
 
 def test_a_slate_longer_than_the_planner_can_plan_is_refused() -> None:

@@ -14,7 +14,8 @@ from higr.data.prepare import prepare
 from higr.data.prepared import PreparedData
 from higr.model.higr import HiGR
 from higr.model.inputs import ProfileVocabulary
-from higr.tokenizer.tokenizer import Tokenizer, build_catalog
+from higr.tokenizer.catalogue import build_catalog
+from higr.tokenizer.tokenizer import Tokenizer
 
 SMALL = {"tokenizer.epochs": 1, "baseline.trees": 5, "model.width": 32, "data.simulator.users": 40}
 CONFIG = load_config("nano", SMALL)

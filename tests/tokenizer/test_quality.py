@@ -1,5 +1,6 @@
 """Quality figures by hand and against the definitions written out with loops."""
 
+import json
 from collections import Counter
 from itertools import combinations
 
@@ -8,9 +9,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from higr.config import QualityGateConfig, TokenizerConfig
-from higr.errors import InputError, QualityGateError
-from higr.tokenizer.gate import check, check_capacity, judge
 from higr.tokenizer.quality import Quality, measure
 
 
@@ -25,12 +23,15 @@ def test_by_hand() -> None:
     assert quality.collision == pytest.approx(1 - 3 / 4)
     assert quality.concentration == pytest.approx((2 + 1) / 4)
     assert quality.consistency == pytest.approx(1 / 3)
-    assert [prefix.groups for prefix in quality.prefixes] == [2, 2]
+    assert [prefix.groups for prefix in quality.prefixes] == [2, 2, 3]
+    assert [prefix.singletons for prefix in quality.prefixes] == pytest.approx([1 / 2, 1 / 2, 2 / 3])
+    assert [prefix.consistency for prefix in quality.prefixes] == pytest.approx([1 / 3, 1 / 3, 1.0])
     assert [level.use for level in quality.levels] == [1.0, 0.5, 1.0]
     assert quality.levels[0].perplexity == pytest.approx(np.exp(-(0.75 * np.log(0.75) + 0.25 * np.log(0.25))))
     assert quality.levels[1].perplexity == pytest.approx(1.0)
     assert quality.codebook_use == 0.5
     assert quality.reconstruction_error == pytest.approx(0.1)
+    assert quality.error_percentiles == pytest.approx({50: 0.05, 90: 0.24, 99: 0.294})
     assert quality.to_json()["consistency"] == quality.consistency
 
 
@@ -54,7 +55,7 @@ def test_against_brute_force(case: tuple[np.ndarray, list[str], int]) -> None:
     count, depth = codes.shape
     quality = measure(codes, categories, size, np.zeros(count))
     assert quality.collision == pytest.approx(1 - len({tuple(code) for code in codes.tolist()}) / count)
-    for level in range(1, depth):
+    for level in range(1, depth + 1):
         groups: dict[tuple[int, ...], list[str]] = {}
         for code, category in zip(codes.tolist(), categories, strict=True):
             groups.setdefault(tuple(code[:level]), []).append(category)
@@ -62,6 +63,8 @@ def test_against_brute_force(case: tuple[np.ndarray, list[str], int]) -> None:
         pairs = [left == right for group in groups.values() for left, right in combinations(group, 2)]
         found = quality.prefixes[level - 1]
         assert (found.depth, found.groups) == (level, len(groups))
+        alone = sum(len(group) == 1 for group in groups.values())
+        assert found.singletons == pytest.approx(alone / len(groups))
         assert found.concentration == pytest.approx(largest / count)
         assert found.consistency == pytest.approx(sum(pairs) / len(pairs) if pairs else 0.0)
     for level in range(depth):
@@ -71,41 +74,35 @@ def test_against_brute_force(case: tuple[np.ndarray, list[str], int]) -> None:
         assert quality.levels[level].perplexity == pytest.approx(np.exp(entropy))
 
 
-LENIENT = {"max_collision": 1.0, "min_concentration": 0.0, "min_consistency": 0.0, "min_codebook_use": 0.0}
+def test_what_was_not_given_is_left_out() -> None:
+    quality = simple()
+    assert (quality.fidelity, quality.stability, quality.popularity) == (None, None, None)
+    figures = quality.to_figures()
+    assert figures["singleton_prefixes_depth_2"] == pytest.approx(1 / 2)
+    assert figures["perplexity_level_2"] == pytest.approx(1.0)
+    assert figures["consistency_depth_3"] == 1.0  # two items share a semantic ID
+    assert not [name for name in figures if name.startswith(("neighbours", "stability", "popularity"))]
 
 
-def test_gate_passes_and_reports_every_metric() -> None:
-    verdicts = check(simple(), QualityGateConfig(**LENIENT))
-    assert [v.metric for v in verdicts] == ["collision", "concentration", "consistency", "codebook_use"]
-    assert all(v.passed for v in verdicts)
-
-
-@pytest.mark.parametrize(
-    ("field", "threshold", "expected"),
-    [
-        ("max_collision", 0.2, "collision 0.2500 (at most 0.2)"),
-        ("min_concentration", 0.8, "concentration 0.7500 (at least 0.8)"),
-        ("min_consistency", 0.5, "consistency 0.3333 (at least 0.5)"),
-        ("min_codebook_use", 0.6, "codebook_use 0.5000 (at least 0.6)"),
-    ],
-)
-def test_gate_names_the_failed_metric(field: str, threshold: float, expected: str) -> None:
-    config = QualityGateConfig(**(LENIENT | {field: threshold}))
-    with pytest.raises(QualityGateError) as error:
-        check(simple(), config)
-    message = str(error.value)
-    assert expected in message
-    assert "tokenizer." in message
-    assert "\n" not in message
-    assert sum(not v.passed for v in judge(simple(), config)) == 1
-
-
-def test_thresholds_are_inclusive() -> None:
-    check(simple(), QualityGateConfig(**(LENIENT | {"max_collision": 0.25, "min_codebook_use": 0.5})))
-
-
-def test_capacity() -> None:
-    config = TokenizerConfig(codebook_size=4, depth=3)
-    check_capacity(64, config)
-    with pytest.raises(InputError, match=r"65 items do not fit into 64 semantic IDs.*raise either"):
-        check_capacity(65, config)
+def test_all_figures_are_flat_numbers_with_names_that_say_their_depth() -> None:
+    codes = np.array([[0, 0], [0, 1], [1, 0]])
+    quality = measure(
+        codes,
+        ["a", "b", "a"],
+        2,
+        np.full(3, 0.25),
+        content=np.array([[1, 0], [1, 0], [0, 1]], np.float32),
+        second=codes[:, ::-1],
+        engagement=np.array([3, 0, 1]),
+        yardstick_in_content=True,
+    )
+    figures = quality.to_figures()
+    assert figures["yardstick_in_content"] == "yes"
+    assert "concentration_depth_2" not in figures  # no semantic ID is shared
+    assert figures["identical_content_items"] == 2
+    assert figures["collision_floor"] == pytest.approx(1 / 3)
+    assert figures["explained_variance"] == pytest.approx(1 - 0.25 / (4 / 9))  # mean (2/3, 1/3)
+    assert figures["popularity_busiest_share"] == pytest.approx(3 / 4)
+    assert {"neighbours_depth_2", "stability_depth_1", "stability_rand_depth_2"} <= set(figures)
+    assert all(isinstance(value, float | int | str) for value in figures.values())
+    assert json.loads(json.dumps(quality.to_json()))["yardstick_in_content"] is True

@@ -1,0 +1,199 @@
+"""What may stand in the slates of one batch, as the beam search asks for it.
+
+Two kinds answer the same questions. `Exclusions` are lists of forbidden items, tens to hundreds a row
+(history, what the slate already holds): their cost depends on their number, never on the catalogue's.
+`EligibleMask` takes any mask over the catalogue and pays for its size once, when it is made. What a
+whole catalogue version forbids is in neither: such items are left out of its prefix tree.
+
+A subtree is dead when none of its items is eligible. Both kinds rule out candidates that would enter
+a dead subtree, so if any item is eligible, a search ends in one.
+"""
+
+from collections.abc import Collection, Sequence
+from typing import Protocol
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from higr.errors import InputError
+from higr.prefix_tree import Children, PrefixTree
+
+
+class Eligibility(Protocol):
+    """Eligible items of B rows. Serves one batch: items struck out stay out."""
+
+    tree: PrefixTree
+
+    def __len__(self) -> int:
+        """B."""
+        ...
+
+    def dead(self, level: int, nodes: Tensor, children: Children) -> Tensor:
+        """(B, W, C) bool: which children of nodes (B, W) are missing or without an eligible item."""
+        ...
+
+    def has(self, slots: Tensor) -> Tensor:
+        """Whether slots (B, S) hold an eligible item."""
+        ...
+
+    def strike(self, slots: Tensor) -> None:
+        """Exclude one more eligible item of each row, (B,); the tree's `count` for none."""
+        ...
+
+
+class Exclusions:
+    """Everything but listed items.
+
+    Of the excluded items under a node the latest knows whether it was the last eligible one. That is
+    enough: a node dies with one of its items, and stays dead.
+
+    Args:
+        tree: of the active items.
+        rows: catalogue positions each row may not hold; one that is not active is no error.
+        strikes: most items that will be struck out of a row later.
+    """
+
+    def __init__(self, tree: PrefixTree, rows: Sequence[Collection[int]], strikes: int) -> None:
+        self.tree = tree
+        self._slots, self._filled = _padded(tree, rows, strikes)  # (B, E)
+        node = tree.leaves(self._slots)
+        self._deaths: list[_Deaths] = []
+        for depth in range(tree.depth, 0, -1):
+            if tree.nodes[depth].smallest > self._slots.shape[1]:
+                break  # no row excludes enough to kill a subtree here, or above
+            self._deaths.append(_Deaths(tree, depth, node))
+            node = tree.facts(depth, node)[..., 0].contiguous()
+
+    def __len__(self) -> int:
+        return len(self._slots)
+
+    def dead(self, level: int, nodes: Tensor, children: Children) -> Tensor:
+        above = self.tree.depth - level - 1
+        if above < len(self._deaths):
+            return self._deaths[above].added_to(children.missing, nodes)
+        return children.missing
+
+    def has(self, slots: Tensor) -> Tensor:
+        return (slots < self.tree.count) & (slots.unsqueeze(2) != self._slots.unsqueeze(1)).all(dim=2)
+
+    def strike(self, slots: Tensor) -> None:
+        if self._filled == self._slots.shape[1]:
+            raise InputError("no strikes are left; announce as many as items will be chosen")
+        self._slots.select(1, self._filled).copy_(slots)
+        node = self.tree.leaves(slots)
+        for deaths in self._deaths:
+            node = deaths.strike(self._filled, node)
+        self._filled += 1
+
+
+class _Deaths:
+    """Which nodes of one depth have died, by the excluded items under them.
+
+    Args:
+        nodes: (B, E), each row's nodes over its excluded items, in rising order.
+    """
+
+    def __init__(self, tree: PrefixTree, depth: int, nodes: Tensor) -> None:
+        self.tree, self.depth = tree, depth
+        self.single = tree.nodes[depth].largest == 1  # then a node dies with its only item
+        self.nodes = nodes
+        parents, columns, items = tree.facts(depth, nodes).unbind(2)
+        excluded = torch.searchsorted(nodes, nodes, right=True) - torch.searchsorted(nodes, nodes)
+        # (B, 1, E): the parent of a dead node, else -1, where no beam stands; and the node's column
+        self.doors = torch.where(excluded == items, parents, -1).unsqueeze(1)
+        self.columns = columns.long().unsqueeze(1)
+
+    def added_to(self, missing: Tensor, nodes: Tensor) -> Tensor:
+        """(B, W, C) bool: missing, and dead children of nodes (B, W) of the depth above."""
+        met = nodes.unsqueeze(2) == self.doors  # (B, W, E)
+        return missing.scatter_add(2, self.columns.expand_as(met), met)  # a sum of bools: true if any is
+
+    def strike(self, at: int, nodes: Tensor) -> Tensor:
+        """Enter the nodes (B,) over newly excluded items at index `at`. Returns their parents."""
+        parents, columns, items = self.tree.facts(self.depth, nodes).unbind(1)
+        doors = parents
+        if not self.single:
+            self.nodes.select(1, at).copy_(nodes)
+            excluded = (self.nodes == nodes.unsqueeze(1)).sum(dim=1)
+            doors = torch.where(excluded == items, parents, -1)
+        self.doors.select(2, at).copy_(doors.unsqueeze(1))
+        self.columns.select(2, at).copy_(columns.unsqueeze(1))
+        return parents
+
+
+class EligibleMask:
+    """What a mask allows: the number of eligible items under every node, row by row.
+
+    Args:
+        tree: of the active items.
+        mask: (B, N) bool over catalogue positions.
+    """
+
+    def __init__(self, tree: PrefixTree, mask: Tensor) -> None:
+        self.tree = tree
+        if mask.shape[1] != tree.catalog_size:
+            raise InputError(
+                f"mask over {mask.shape[1]} items for a catalogue of {tree.catalog_size}; "
+                "give one value an item"
+            )
+        if tree.positions is not None:
+            mask = mask[:, tree.positions[:-1].long()]
+        nowhere = mask.new_zeros((len(mask), 1))
+        self._open = torch.cat([mask, nowhere], dim=1)  # (B, count + 1)
+        below = torch.cat([nowhere.int(), mask.cumsum(dim=1, dtype=torch.int32)], dim=1)
+        self._left = [  # (B, n + 1) int32, depth by depth
+            self._open.int() if nodes.items is None else below[:, nodes.items.long()].diff(dim=1)
+            for nodes in tree.nodes
+        ]
+        self._rows = torch.arange(len(mask))
+
+    def __len__(self) -> int:
+        return len(self._open)
+
+    def dead(self, level: int, nodes: Tensor, children: Children) -> Tensor:
+        left = self._left[level + 1].gather(1, children.nodes.flatten(1).long())
+        return children.missing | (left.view_as(children.missing) == 0)
+
+    def has(self, slots: Tensor) -> Tensor:
+        return self._open.gather(1, slots)
+
+    def strike(self, slots: Tensor) -> None:
+        self._open[self._rows, slots] = False
+        node = self.tree.leaves(slots)
+        for depth in range(self.tree.depth, 0, -1):
+            self._left[depth][self._rows, node] -= 1
+            node = self.tree.facts(depth, node)[:, 0]
+
+
+def pick_items(eligibility: Eligibility, leaves: Tensor, item_scores: Tensor | None = None) -> Tensor:
+    """The slot that each leaf (B,) stands for, an eligible item with the leaf's semantic ID.
+
+    Args:
+        item_scores: (N,) finite, in catalogue order: the highest wins. None: the first in catalogue
+            order, which is by falling priority.
+    """
+    tree = eligibility.tree
+    items = tree.nodes[-1].items
+    if items is None:
+        return leaves
+    slots = items.take(leaves)[:, None] + torch.arange(tree.nodes[-1].largest)  # (B, S)
+    eligible = slots < items.take(leaves + 1)[:, None]
+    slots = slots.clamp(max=tree.count)
+    eligible &= eligibility.has(slots)
+    if item_scores is None:
+        best = eligible.int().argmax(dim=1)
+    else:
+        scores = item_scores.take(tree.catalog_positions(slots))
+        best = scores.masked_fill(~eligible, -torch.inf).argmax(dim=1)
+    return slots.gather(1, best[:, None])[:, 0]
+
+
+def _padded(tree: PrefixTree, rows: Sequence[Collection[int]], strikes: int) -> tuple[Tensor, int]:
+    """(B, E) int64 distinct slots in rising order, `count` behind them; and the longest row's length."""
+    distinct = [tree.slots(torch.from_numpy(np.unique(np.fromiter(row, np.int64)))) for row in rows]
+    longest = max((len(slots) for slots in distinct), default=0)
+    padded = torch.full((len(rows), longest + strikes), tree.count)
+    for row, slots in enumerate(distinct):
+        padded[row, : len(slots)] = slots
+    return (padded.sort(dim=1).values if tree.positions is not None else padded), longest

@@ -1,0 +1,130 @@
+"""Run: pytest tests/serving/test_updated_catalogue.py
+
+A bundle after an update of its catalogue, behind the endpoint: what went is not shown on any rung,
+what came can be.
+"""
+
+import asyncio
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from prometheus_client import CollectorRegistry
+
+from higr.bundle import Bundle
+from higr.catalog_update import Changes, update_bundle
+from higr.slate import Slate, UserContext
+from serving.ask import Ask, Made
+from serving.display import Shelf
+from serving.fallback import Ladder
+from serving.features import NoFeatures
+from serving.metrics import Metrics
+from serving.predictor import Predictor
+from serving.schemas import Prediction, PredictRequest, parse
+from serving.switch import Switch
+from serving.transformer import Limits, Transformer
+
+
+class Stale:
+    """A predictor that still serves the catalogue from before."""
+
+    def __init__(self, gone: Sequence[str]) -> None:
+        self.gone = tuple(gone)
+
+    async def make(self, asks: Sequence[Ask], seconds: float) -> Made:
+        return Made([Slate(self.gone[: ask.slate_size], (0.5,) * ask.slate_size) for ask in asks], "before")
+
+
+class Fails:
+    """Every rung below the predictor but the last is broken."""
+
+    def recommend(self, *_: Any) -> list[Slate]:
+        raise RuntimeError("boom")
+
+
+@pytest.fixture(scope="module")
+def gone(bundle: Bundle) -> tuple[str, ...]:
+    """The ten most popular items."""
+    return bundle.baseline.popularity.item_ids[:10]
+
+
+@pytest.fixture(scope="module")
+def updated(bundle: Bundle, gone: tuple[str, ...], tmp_path_factory: pytest.TempPathFactory) -> Bundle:
+    folder = tmp_path_factory.mktemp("updated")
+    new = [{"item_id": f"new-{n}", "category": "c", "text": "fresh"} for n in range(3)]
+    pq.write_table(pa.Table.from_pylist(new), folder / "new.parquet")
+    changes = Changes(folder / "new.parquet", remove=gone[:5], disable=gone[5:])
+    update_bundle(Path(bundle.path), folder / "out", changes, lambda *_: None)
+    return Bundle.open(folder / "out")
+
+
+@pytest.fixture(scope="module")
+def predictor(updated: Bundle) -> Iterator[Predictor]:
+    made = Predictor.load(updated)
+    yield made
+    made.close()
+
+
+def answer(bundle: Bundle, predictor: Any, baseline: Any, instance: dict[str, Any]) -> Prediction:
+    shelf = Shelf.of(bundle)
+    ladder = Ladder(shelf.eligible, baseline, bundle.baseline.popularity.item_ids)
+    transformer = Transformer(
+        limits=Limits(deadline=5.0, slate_size=5, max_slate_size=10),
+        version=bundle.version,
+        shelf=shelf,
+        predictor=predictor,
+        ladder=ladder,
+        features=NoFeatures(),
+        switch=Switch(None),
+        metrics=Metrics(CollectorRegistry()),
+        log=None,
+    )
+    request = parse(PredictRequest, {"instances": [instance]})
+    try:
+        return asyncio.run(transformer.answer(request)).predictions[0]
+    finally:
+        ladder.close()
+
+
+@pytest.mark.parametrize("rung", ["higr", "baseline", "popular"])
+def test_no_rung_shows_what_was_removed_or_disabled(
+    rung: str, bundle: Bundle, updated: Bundle, gone: tuple[str, ...], predictor: Predictor
+) -> None:
+    history = {"item_ids": list(gone), "feedback": [2] * len(gone)}
+    instance = {"user_id": "u", "context": history, "slate_size": 10}
+    made = answer(
+        updated,
+        predictor if rung == "higr" else Stale(gone),
+        Fails() if rung == "popular" else updated.baseline,
+        instance,
+    )
+    assert made.source == rung
+    assert len(made.items) == 10
+    assert not {item.item_id for item in made.items} & set(gone)
+
+
+def test_the_incumbent_as_it_was_fitted_is_caught_too(bundle: Bundle, updated: Bundle, gone: Any) -> None:
+    made = answer(updated, Stale(gone), bundle.baseline, {"user_id": "u", "slate_size": 10})
+    assert made.source == "popular"  # its slate holds removed items and is not used
+    assert not {item.item_id for item in made.items} & set(gone)
+
+
+@pytest.mark.parametrize("rung", ["higr", "popular"])
+def test_a_new_item_can_be_shown_with_its_title(
+    rung: str, updated: Bundle, gone: tuple[str, ...], predictor: Predictor
+) -> None:
+    others = [item for item in updated.catalog.item_ids if item != "new-1"]
+    instance = {"user_id": "u", "slate_size": 1, "constraints": {"exclude_items": others}}
+    made = answer(updated, predictor if rung == "higr" else Stale(gone), updated.baseline, instance)
+    assert made.source == rung  # the incumbent never saw it
+    assert [(item.item_id, item.title) for item in made.items] == [("new-1", "fresh")]
+    assert len(made.items[0].semantic_id) == updated.catalog.depth
+
+
+def test_somebody_unknown_gets_a_slate(updated: Bundle, predictor: Predictor) -> None:
+    slate = updated.baseline.recommend([UserContext("u")], 10)[0]
+    assert len(slate.item_ids) == 10
+    assert answer(updated, predictor, updated.baseline, {"user_id": "u"}).source == "higr"
