@@ -13,7 +13,6 @@ clock starts. Prints a table; writes benchmarks/results/catalogue.json and .md.
 
 import argparse
 import json
-import platform
 import subprocess
 import sys
 import tempfile
@@ -29,6 +28,7 @@ import torch
 from rich.console import Console
 from rich.table import Table
 
+from benchmarks.machine import machine
 from higr import stages
 from higr.bundle import Bundle, derive_bundle
 from higr.catalog import Catalog
@@ -228,7 +228,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         rows = measure(Path(folder), arguments.items, arguments.new)
     document = {
-        "machine": {"cpu": _cpu(), "python": platform.python_version(), "threads": 1},
+        "machine": machine(threads=1),
         "items": arguments.items,
         "new": arguments.new,
         "codebook_size": SIZE,
@@ -255,13 +255,6 @@ def _cells(row: dict[str, Any]) -> tuple[str, ...]:
         f"{row['mb_before']:,}",
         f"{row['moved']:,}",
     )
-
-
-def _cpu() -> str:
-    for line in Path("/proc/cpuinfo").read_text().splitlines():
-        if line.startswith("model name"):
-            return line.partition(":")[2].strip()
-    return platform.processor()
 
 
 def _markdown(document: dict[str, Any]) -> str:

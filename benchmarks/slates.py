@@ -7,7 +7,6 @@ down slows all of them. Prints a table; writes benchmarks/results/slates.json an
 """
 
 import argparse
-import platform
 import time
 from pathlib import Path
 from typing import Any
@@ -17,6 +16,7 @@ import torch
 from rich.console import Console
 from rich.table import Table
 
+from benchmarks.machine import machine
 from higr.bundle import Bundle
 from higr.decode.recommender import HiGRRecommender
 from higr.files import atomic_file, write_json
@@ -60,12 +60,7 @@ def main() -> None:
         for name, times in alone.items()
     ]
     document = {
-        "machine": {
-            "cpu": _cpu(),
-            "python": platform.python_version(),
-            "torch": torch.__version__,
-            "threads": 1,
-        },
+        "machine": machine(threads=1),
         "bundle": bundle.version,
         "items": len(bundle.catalog),
         "parameters": sum(p.numel() for p in bundle.model.parameters()),
@@ -104,13 +99,6 @@ def _throughput(recommender: Recommender, contexts: list[UserContext], size: int
     for first in range(0, len(contexts), BATCH):
         recommender.recommend(contexts[first : first + BATCH], size)
     return len(contexts) / (time.perf_counter() - started)
-
-
-def _cpu() -> str:
-    for line in Path("/proc/cpuinfo").read_text().splitlines():
-        if line.startswith("model name"):
-            return line.partition(":")[2].strip()
-    return platform.processor()
 
 
 def _cells(row: dict[str, Any]) -> tuple[str, str, str, str]:

@@ -159,7 +159,7 @@ class TokenizerConfig(Section):
     embedding: EmbeddingConfig = EmbeddingConfig()
     depth: int = Field(3, ge=2, le=4, description="D, codes an item")
     codebook_size: int = Field(64, ge=2, le=8192, description="K, codewords a level")
-    latent_dim: int = Field(32, ge=2, description="width of z and of codewords; k-means has the content's")
+    latent_dim: int = Field(16, ge=2, description="width of z and of codewords; k-means has the content's")
     hidden: tuple[int, ...] = Field((128, 64), description="encoder layers; the decoder mirrors them")
     latent: Literal["sphere", "free"] = Field(
         "sphere",
@@ -167,9 +167,7 @@ class TokenizerConfig(Section):
         "agree; free: as the encoder gives it; not reported by the paper",
     )
     reconstruction_weight: float = Field(1.0, ge=0)
-    global_weight: float = Field(
-        1.0, ge=0, description="lambda_1; 0.1 is reported, for a reduction of the losses that is not"
-    )
+    global_weight: float = Field(0.1, ge=0, description="lambda_1")
     layer_weight: float = Field(
         0.0, ge=0, description="of a quantisation loss a level, as RQ-VAE has it (there always 1)"
     )
@@ -190,15 +188,13 @@ class TokenizerConfig(Section):
     positives: Literal["content", "cooccurrence", "mixed"] = "mixed"
     neighbours: int = Field(10, ge=1, description="positives mined an item; not reported by the paper")
     epochs: int = Field(50, ge=1)
-    warmup_share: float = Field(
-        0.6,
-        ge=0,
-        lt=1,
-        description="share of the epochs before there are codebooks: autoencoder alone, with the contrast "
-        "on z; then k-means; not reported by the paper",
+    refit: bool = Field(
+        True,
+        description="encoder kinds: fit the codebooks once more before the last fifth of the epochs, all "
+        "codewords equally used, the last to what tells items of one prefix apart; not in the paper",
     )
     batch_size: int = Field(256, ge=2)
-    learning_rate: float = Field(3e-3, gt=0)
+    learning_rate: float = Field(1e-3, gt=0)
     collisions: Literal["reassign", "extend", "share"] = Field(
         "reassign",
         description="reassign: all but one of the items of a semantic ID move to the nearest free one; "
@@ -289,6 +285,12 @@ class DecodeConfig(Section):
 
     beam_width: int = Field(10, ge=1, description="W, beams inside one item")
     slate_size: int = Field(5, ge=1, description="M when the request names none")
+    cold_discount: float = Field(
+        0.5,
+        ge=0,
+        description="nats by which an item newer than the model is less likely than the trained one it "
+        "resembles most; not reported by the paper",
+    )
 
 
 class BaselineConfig(Section):

@@ -40,8 +40,10 @@ class Quantised:
 class PCRQVAE(nn.Module):
     """Encoder, D codebooks of K codewords, decoder.
 
-    `unit` latents have length 1; the paper does not say. Only the sum of codewords carries information to the decoder; gradients of the reconstruction
-    pass from it to the encoder straight through, and never touch the codebooks.
+    `unit` latents have length 1; the paper does not say. Codewords may have prices, which are added
+    to squared distances (see `residual_kmeans`). Only the sum of codewords carries information to the
+    decoder; gradients of the reconstruction pass from it to the encoder straight through, and never
+    touch the codebooks.
     """
 
     def __init__(
@@ -59,6 +61,8 @@ class PCRQVAE(nn.Module):
         self.encoder = _mlp((width, *hidden, latent_dim))
         self.decoder = _mlp((latent_dim, *reversed(hidden), width))
         self.codewords = nn.Parameter(torch.randn(depth, codebook_size, latent_dim))
+        self.prices: Tensor
+        self.register_buffer("prices", torch.zeros(depth, codebook_size))
 
     @property
     def codebooks(self) -> np.ndarray:
@@ -74,8 +78,8 @@ class PCRQVAE(nn.Module):
         """Nearest codeword of the residual, level by level; ties go to the lower code. z: (B, C)."""
         codes, selected, residuals = [], [], []
         residual = z
-        for codebook in self.codewords:
-            code = nearest(residual.detach(), codebook.detach())
+        for codebook, prices in zip(self.codewords, self.prices, strict=True):
+            code = nearest(residual.detach(), codebook.detach(), prices)
             chosen = F.embedding(code, codebook)
             codes.append(code)
             selected.append(chosen)
@@ -100,7 +104,7 @@ class PCRQVAE(nn.Module):
         for block in blocks(x):
             rows = slice(start, start + len(block))
             z = self.latent(block)
-            codes, quantised = residual_codes(z, self.codewords)
+            codes, quantised = residual_codes(z, self.codewords, self.prices)
             out.codes[rows], out.latents[rows] = codes.numpy(), z.numpy()
             out.errors[rows] = (block - self.decoder(quantised)).square().sum(dim=-1).numpy()
             start += len(block)

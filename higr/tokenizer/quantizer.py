@@ -4,10 +4,14 @@ A quantiser knows content vectors and codes only, nothing of items. It is fitted
 that stands beside its class, never changes afterwards, and is kept as named arrays.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
+
+Progress = Callable[[str, int, int], None]
+"""Called after each epoch or level with ("tokenizer", done, in all)."""
 
 
 @dataclass(frozen=True)
@@ -15,7 +19,8 @@ class Codes:
     """What a quantiser makes of N content vectors.
 
     Attributes:
-        codes: (N, D) int32, level by level the codeword nearest to what the levels before left.
+        codes: (N, D) int32, level by level the codeword nearest to what the levels before left; where
+            codewords have prices, the one of least squared distance plus price.
         latents: (N, C) float32, what is quantised: the encoder's output, or the content vector
             itself where there is no encoder.
         errors: (N,) float32, squared distance of the decoded to the content vector.

@@ -8,21 +8,23 @@ the rule that placed the old ones.
 """
 
 import math
+from collections.abc import Sequence
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from higr.tokenizer.quantizer import Codes
+from higr.tokenizer.quantizer import Codes, Progress
 from higr.tokenizer.residual import blocks, kmeans, nearest, residual_codes, sum_codewords
-from higr.tokenizer.train import Progress
 
 SAMPLE = 256
-"""Vectors a codeword that balanced codebooks are fitted to, at most; evenly spaced."""
+"""Vectors a codeword that codebooks are fitted to, at most; evenly spaced."""
 ROUNDS = 10
 """Turns of prices and means a level."""
 SOFTNESS = tuple(0.5**n for n in range(1, 13))
 """Temperatures of the assignment that prices are found at, over the mean distance; one after another."""
+WARM = SOFTNESS[-4:]
+"""Those that are enough where prices are nearly right already."""
 TURNS = 8
 """Corrections of all prices at each."""
 RAISES = 50
@@ -100,17 +102,20 @@ def share_out(points: Tensor, centres: Tensor) -> tuple[Tensor, Tensor]:
 
     points: (N, C). centres: (K, C) to begin with. Lloyd's iteration, with prices found anew each turn.
     """
-    prices = torch.zeros(len(centres))
-    for _ in range(ROUNDS):
-        prices = fair_prices(points, centres, prices)
+    points, centres = points.double(), centres.double()
+    prices = centres.new_zeros(len(centres))
+    for turn in range(ROUNDS):
+        prices = fair_prices(points, centres, prices, WARM if turn else SOFTNESS)
         code = nearest(points, centres, prices)
         counts = torch.bincount(code, minlength=len(centres))
         sums = torch.zeros_like(centres).index_add_(0, code, points)
         centres = torch.where(counts[:, None] > 0, sums / counts.clamp(min=1)[:, None], centres)
-    return centres, fair_prices(points, centres, prices)
+    return centres.float(), fair_prices(points, centres, prices).float()
 
 
-def fair_prices(points: Tensor, centres: Tensor, prices: Tensor) -> Tensor:
+def fair_prices(
+    points: Tensor, centres: Tensor, prices: Tensor, softness: Sequence[float] = SOFTNESS
+) -> Tensor:
     """(K,) prices at which all K codewords are asked for alike.
 
     Sinkhorn's iteration on ever harder assignments: a codeword that is asked for too much becomes
@@ -119,10 +124,12 @@ def fair_prices(points: Tensor, centres: Tensor, prices: Tensor) -> Tensor:
     """
     cost = torch.cdist(points, centres).square()  # (N, K)
     scale, share = float(cost.mean()), len(points) / len(centres)
-    for softness in SOFTNESS:
+    if scale == 0:  # every point is every centre: whom to send where is all the same
+        return prices
+    for soft in softness:
         for _ in range(TURNS):
-            demand = torch.softmax(-(cost + prices) / (softness * scale), dim=1).sum(dim=0)
-            prices = prices + softness * scale * (demand.clamp(min=1e-9) / share).log()
+            demand = torch.softmax(-(cost + prices) / (soft * scale), dim=1).sum(dim=0)
+            prices = prices + soft * scale * (demand.clamp(min=1e-9) / share).log()
     return _settle(cost, prices - prices.mean(), math.ceil(share))
 
 

@@ -1,7 +1,7 @@
 """Training of the quantisers with an encoder: one seed gives one set of weights on CPU."""
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Self
 
@@ -11,14 +11,13 @@ from torch import Tensor
 
 from higr.config import TokenizerConfig
 from higr.tokenizer import losses
-from higr.tokenizer.codebooks import kmeans_init, reseed_dead
+from higr.tokenizer.codebooks import fit_codebooks, refit_codebooks, reseed_dead
 from higr.tokenizer.pcrq_vae import PCRQVAE, Quantised
-
-Progress = Callable[[str, int, int], None]
-"""Called after each epoch with ("tokenizer", epochs done, epochs in all)."""
+from higr.tokenizer.quantizer import Progress
 
 SETTLE_SHARE = 0.2
-"""Share of the epochs, the last, in which codewords are no longer re-seeded."""
+"""Share of the epochs, the last, in which codewords are no longer re-seeded. With `refit` they stay as
+they were fitted before it, and only the decoder learns."""
 RQ_VAE_COMMITMENT = 0.25
 """beta of RQ-VAE (TIGER, arXiv 2305.05065, section 3.1)."""
 
@@ -30,6 +29,7 @@ class Objective:
     Attributes:
         levels: w_d of the contrast, one for each level it reaches.
         straight: the contrast moves the encoder instead of the codebooks.
+        refit: codebooks are fitted once more before the last epochs.
     """
 
     reconstruction: float
@@ -40,10 +40,11 @@ class Objective:
     temperature: float
     levels: tuple[float, ...]
     straight: bool
+    refit: bool
 
     @classmethod
     def of(cls, config: TokenizerConfig) -> Self:
-        """PCRQ-VAE as configured; RQ-VAE as published, whatever is configured for PCRQ-VAE."""
+        """PCRQ-VAE as configured; RQ-VAE with the losses it was published with."""
         weights = config.level_weights
         if config.contrast_levels == "all":
             weights = (*weights, weights[-1])
@@ -57,6 +58,7 @@ class Objective:
             temperature=config.temperature,
             levels=weights,
             straight=config.contrast_gradient == "encoder",
+            refit=config.refit,
         )
 
 
@@ -69,13 +71,11 @@ def train_vae(
 ) -> PCRQVAE:
     """Fit a PCRQ-VAE or an RQ-VAE to embeddings that `fit.check_embeddings` let pass.
 
-    First the autoencoder without codebooks, then k-means, then all together: k-means of what an
-    untrained encoder gives says little, and codewords that start there seldom find their way.
-
     embeddings: (N, width) float32 content vectors; a memory map is read a batch at a time.
     positives: (N, P) rows of each item's positives, -1 for none.
     """
     model = build_vae(embeddings.shape[1], config, seed)
+    objective = Objective.of(config)
     optimizer = torch.optim.AdamW(
         [
             {"params": [*model.encoder.parameters(), *model.decoder.parameters()], "weight_decay": 0.01},
@@ -87,29 +87,31 @@ def train_vae(
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(
         optimizer, steps, eta_min=0.01 * config.learning_rate
     )
-    losses_of = _Losses(model, embeddings, positives, Objective.of(config), seed)
-    warmup = int(config.warmup_share * config.epochs)
+    batches = _Batches(model, embeddings, positives, objective, seed)
+    settled = math.ceil((1 - SETTLE_SHARE) * config.epochs)
+    fit_codebooks(model, embeddings, seed)
     for epoch in range(config.epochs):
-        if epoch == warmup:
-            kmeans_init(model, embeddings, seed)
+        frozen = objective.refit and epoch >= settled
+        if frozen and epoch == settled:
+            refit_codebooks(model, embeddings, seed)
         used = torch.zeros(model.codewords.shape[:2], dtype=torch.bool)
         last = torch.empty(0)
-        for rows in _batches(len(embeddings), config.batch_size, losses_of.generator):
-            if epoch < warmup:
-                loss = losses_of.continuous(rows)
+        for rows in batches.rows(config.batch_size):
+            if frozen:
+                loss = batches.decoding(rows)
             else:
-                loss, quantised = losses_of.quantised(rows)
+                loss, quantised = batches.all_terms(rows)
                 used[torch.arange(config.depth), quantised.codes] = True
                 last = quantised.residuals.detach()
             optimizer.zero_grad(set_to_none=True)
             loss.backward()
             optimizer.step()
             schedule.step()
-        if warmup <= epoch < (1 - SETTLE_SHARE) * config.epochs - 1:
-            reseed_dead(model, last, used, optimizer, losses_of.generator)
+        if epoch < settled - 1:
+            reseed_dead(model, last, used, optimizer, batches.generator)
         if progress is not None:
             progress("tokenizer", epoch + 1, config.epochs)
-    return model.eval()
+    return model.eval().requires_grad_(False)
 
 
 def build_vae(width: int, config: TokenizerConfig, seed: int = 0) -> PCRQVAE:
@@ -126,12 +128,8 @@ def build_vae(width: int, config: TokenizerConfig, seed: int = 0) -> PCRQVAE:
         )
 
 
-def _batches(count: int, size: int, generator: torch.Generator) -> Iterator[Tensor]:
-    yield from torch.randperm(count, generator=generator).split(size)
-
-
-class _Losses:
-    """Loss of one batch, before there are codebooks and after; terms of weight 0 are not computed."""
+class _Batches:
+    """Which rows make a batch, and what it loses; terms of weight 0 are not computed."""
 
     def __init__(
         self,
@@ -146,19 +144,18 @@ class _Losses:
         self.generator = torch.Generator().manual_seed(seed)
         self.draws = torch.Generator().manual_seed(seed + 1)  # without positives the order stays the same
 
-    def continuous(self, rows: Tensor) -> Tensor:
-        """Reconstruction from z, contrast on z as if it were the first level. rows: (B,) anchors."""
-        terms, size = self.objective, len(rows)
-        pairs = self._pairs(rows)
-        x = self._content(pairs.rows)
-        z = self.model.latent(x)
-        loss = terms.reconstruction * losses.reconstruction(x[:size], self.model.decoder(z[:size]))
-        if terms.contrast > 0:
-            share = terms.levels[0] / len(terms.levels)
-            loss = loss + terms.contrast * self._contrast(z[:, None], pairs, (share,))
-        return loss
+    def rows(self, size: int) -> Iterator[Tensor]:
+        """All rows once, in random order, at most `size` at a time."""
+        yield from torch.randperm(len(self.embeddings), generator=self.generator).split(size)
 
-    def quantised(self, rows: Tensor) -> tuple[Tensor, Quantised]:
+    def decoding(self, rows: Tensor) -> Tensor:
+        """The reconstruction alone, of codes that stay as they are: its gradient reaches the decoder only."""
+        x = self._content(rows)
+        with torch.no_grad():
+            quantised = self.model.quantise(self.model.latent(x)).sum
+        return losses.reconstruction(x, self.model.decoder(quantised))
+
+    def all_terms(self, rows: Tensor) -> tuple[Tensor, Quantised]:
         """All terms, and what the anchors were quantised to. rows: (B,) anchors."""
         terms, size = self.objective, len(rows)
         pairs = self._pairs(rows)

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Self
 
 import numpy as np
+from scipy.sparse import csr_matrix
 
 from higr.config import TokenizerConfig
 from higr.data.prepared import PreparedData
@@ -23,12 +24,14 @@ class TrainingSet:
     """Attributes:
     item_ids: N ids, in the order of the items table.
     embedder: made the vectors, and makes those of new items.
+    counts: (N, N) pair counts of the training period, in row order.
     embeddings: (N, width) float32 over a file in the directory it was built in, rows of length 1 or 0.
     positives: (N, P) int64 rows of each item's positives, -1 for none; P is 0 where none are needed.
     """
 
     item_ids: tuple[str, ...]
     embedder: ContentEmbedder
+    counts: csr_matrix
     embeddings: np.ndarray
     positives: np.ndarray
 
@@ -66,4 +69,4 @@ class TrainingSet:
             if config.positives != "cooccurrence":
                 blind = without_labels(embedder, embeddings, directory / "blind.npy")
             positives = mine_positives(blind, counts, config.positives, config.neighbours, cache)
-        return cls(tuple(ids), embedder, embeddings, positives)
+        return cls(tuple(ids), embedder, counts, embeddings, positives)

@@ -6,7 +6,7 @@ import torch
 from vector_quantize_pytorch import ResidualVQ
 
 from higr.tokenizer import residual
-from higr.tokenizer.codebooks import kmeans_init, reseed_dead
+from higr.tokenizer.codebooks import fit_codebooks, refit_codebooks, reseed_dead
 from higr.tokenizer.pcrq_vae import PCRQVAE
 from higr.tokenizer.residual import nearest
 
@@ -64,7 +64,7 @@ def test_codes_latents_and_errors_are_what_the_layers_say(model: PCRQVAE) -> Non
     assert np.allclose(model.decode(found.codes), decoded.numpy(), atol=1e-6)
 
 
-def test_kmeans_init_finds_the_clusters_and_then_their_residuals(model: PCRQVAE) -> None:
+def test_fit_codebooks_finds_the_clusters_and_then_their_residuals(model: PCRQVAE) -> None:
     """16 clusters, each of 4 offsets shared by all: level 1 takes the clusters, level 2 the offsets."""
     rng = np.random.default_rng(0)
     centres = 10 * rng.normal(size=(16, 1, 8))
@@ -72,18 +72,18 @@ def test_kmeans_init_finds_the_clusters_and_then_their_residuals(model: PCRQVAE)
     offsets -= offsets.mean(axis=1, keepdims=True)
     z = torch.from_numpy((centres + offsets).reshape(-1, 8).astype(np.float32))
     model.encoder = torch.nn.Sequential(torch.nn.Identity())
-    kmeans_init(model, z.numpy(), seed=0)
+    fit_codebooks(model, z.numpy(), seed=0)
     found = model.quantise(z)
     error = (z - found.selected[:, 0] - found.selected[:, 1]).square().sum(1)
     assert len(found.codes[:, 0].unique()) >= 14  # one run of k-means may merge a pair
     assert error.mean() < 0.05 * z.square().sum(1).mean()
     first = model.codewords.detach().clone()
-    kmeans_init(model, z.numpy(), seed=0)
+    fit_codebooks(model, z.numpy(), seed=0)
     assert torch.equal(first, model.codewords)
 
 
-def test_kmeans_init_with_fewer_distinct_points_than_codewords(model: PCRQVAE) -> None:
-    kmeans_init(model, np.tile(np.eye(12, dtype=np.float32)[:4], (8, 1)), seed=0)
+def test_fit_codebooks_with_fewer_distinct_points_than_codewords(model: PCRQVAE) -> None:
+    fit_codebooks(model, np.tile(np.eye(12, dtype=np.float32)[:4], (8, 1)), seed=0)
     assert torch.isfinite(model.codewords).all()
 
 
@@ -110,3 +110,38 @@ def test_unit_latents_have_length_one(model: PCRQVAE) -> None:
     assert np.allclose(
         np.linalg.norm(model.encode(np.eye(12, dtype=np.float32)).latents, axis=1), 1, atol=1e-6
     )
+
+
+def test_refitted_codewords_are_used_alike_and_tell_siblings_apart(model: PCRQVAE) -> None:
+    """16 x 16 prefixes at the corners of two grids, 8 items around each, much closer than prefixes."""
+    rng = np.random.default_rng(0)
+    first, second = 100 * rng.normal(size=(2, 16, 1, 1, 4))
+    offsets = rng.normal(size=(256, 8, 4))
+    offsets -= offsets.mean(axis=1, keepdims=True)
+    prefixes = np.concatenate(
+        [first + np.zeros((16, 16, 1, 4)), np.swapaxes(second, 0, 1) + np.zeros((16, 16, 1, 4))], axis=3
+    )
+    # What the two levels above leave differs from prefix to prefix by more than items do within one.
+    shift = 3 * rng.normal(size=(16, 16, 1, 8))
+    rows = prefixes + shift + np.pad(offsets.reshape(16, 16, 8, 4), ((0, 0), (0, 0), (0, 0), (0, 4)))
+    x = rows.reshape(-1, 8).astype(np.float32)
+    model.width, model.encoder = 8, torch.nn.Sequential(torch.nn.Identity())
+
+    def collision() -> float:
+        codes, _ = residual.residual_codes(torch.from_numpy(x), model.codewords, model.prices)
+        return 1 - len(codes.unique(dim=0)) / len(x)
+
+    fit_codebooks(model, x, seed=0)
+    before = collision()
+    refit_codebooks(model, x, seed=0)
+    codes, _ = residual.residual_codes(torch.from_numpy(x), model.codewords, model.prices)
+    for level in range(3):
+        counts = torch.bincount(codes[:, level], minlength=16)
+        assert counts.max() <= 1.1 * len(x) / 16
+    assert collision() < before
+
+
+def test_refit_of_items_that_all_have_a_prefix_of_their_own(model: PCRQVAE) -> None:
+    refit_codebooks(model, np.eye(12, dtype=np.float32).repeat(2, axis=0), seed=0)
+    assert torch.isfinite(model.codewords).all()
+    assert torch.isfinite(model.prices).all()
