@@ -130,32 +130,35 @@ def fair_prices(
         for _ in range(TURNS):
             demand = torch.softmax(-(cost + prices) / (soft * scale), dim=1).sum(dim=0)
             prices = prices + soft * scale * (demand.clamp(min=1e-9) / share).log()
-    return _settle(cost, prices - prices.mean(), math.ceil(share))
+    prices = prices - prices.mean()
+    return torch.from_numpy(_settle(cost.numpy(), prices.numpy(), math.ceil(share)))
 
 
-def _settle(cost: Tensor, prices: Tensor, most: int) -> Tensor:
+def _settle(cost: np.ndarray, prices: np.ndarray, most: int) -> np.ndarray:
     """Raise prices until no codeword is asked for by more than `most` points, as an auction would.
 
     cost: (N, K). Where more than `most` points are one and the same, they stay together.
     """
-    prices = prices.clone()
-    code = (cost + prices).argmin(dim=1)
-    counts = torch.bincount(code, minlength=len(prices))
-    whole = torch.zeros(len(prices), dtype=torch.bool)
-    for _ in range(RAISES * len(prices)):
-        crowd = counts.masked_fill(whole, 0)
-        dear = int(crowd.argmax())
-        if crowd[dear] <= most:
+    size = len(prices)
+    prices = prices.copy()
+    code = (cost + prices).argmin(axis=1)
+    counts = np.bincount(code, minlength=size)
+    whole = np.zeros(size, dtype=bool)
+    for _ in range(RAISES * size):
+        dear = int(np.where(whole, 0, counts).argmax())
+        if whole[dear] or counts[dear] <= most:
             break
-        rows = (code == dear).nonzero().flatten()
-        others = (cost[rows] + prices).index_fill_(1, torch.tensor([dear]), torch.inf)
+        rows = np.flatnonzero(code == dear)
+        own = cost[rows]
+        others = own + prices
+        others[:, dear] = np.inf
         # What each would pay before it turned away; the `most` who would pay most stay.
-        bid = (others.amin(dim=1) - cost[rows, dear]).sort(descending=True).values
+        bid = np.sort(others.min(axis=1) - own[:, dear])[::-1]
         price = (bid[most - 1] + bid[most]) / 2
         if not bid[most] < price < bid[most - 1]:
             whole[dear] = True
             continue
         prices[dear] = price
-        code[rows] = (cost[rows] + prices).argmin(dim=1)
-        counts = torch.bincount(code, minlength=len(prices))
+        code[rows] = (own + prices).argmin(axis=1)
+        counts = np.bincount(code, minlength=size)
     return prices
