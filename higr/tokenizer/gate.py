@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from higr.config import QualityGateConfig, TokenizerConfig
 from higr.errors import InputError, QualityGateError
-from higr.tokenizer.quality import YARDSTICK_NOTE, Quality
+from higr.tokenizer.quality import Quality
 
 NEAR_FLOOR = 0.95
 """Semantic IDs over distinct content vectors from which on codes are not what items lack."""
@@ -42,7 +42,7 @@ class Verdict:
 def judge(quality: Quality, config: QualityGateConfig) -> tuple[Verdict, ...]:
     """One verdict a threshold that is on, in a fixed order."""
     use, collision = _advise_on_codes(quality, config)
-    note = YARDSTICK_NOTE if quality.yardstick_in_content else ""
+    note = quality.yardstick_note
     together = "raise tokenizer.contrast_weight, or give items more content (text, enrichment, embedding)"
     verdicts = [
         Verdict("collision", quality.collision, "at most", config.max_collision, collision),

@@ -24,6 +24,10 @@ YARDSTICK_NOTE = (
     "the category is part of the content (tokenizer.embedding.category_weight > 0), which flatters "
     "concentration and consistency: they are measured against it"
 )
+ONE_CATEGORY_NOTE = (
+    "all items are of one category, which makes concentration and consistency 1 whatever the codes: look at "
+    "the neighbours instead, or give the items categories"
+)
 
 
 @dataclass(frozen=True)
@@ -75,6 +79,7 @@ class Quality:
         fidelity: codes against content; none where the content was not given.
         stability: against a second training; none where there was none.
         popularity: engagement by first code; none where there is no engagement.
+        categories: distinct ones; of a single one concentration and consistency say nothing.
         yardstick_in_content: categories are part of the content, so that concentration and
             consistency measure what was put in.
     """
@@ -85,10 +90,18 @@ class Quality:
     levels: tuple[LevelUse, ...]
     reconstruction_error: float
     error_percentiles: dict[int, float]
+    categories: int
     fidelity: Fidelity | None = None
     stability: Stability | None = None
     popularity: Popularity | None = None
     yardstick_in_content: bool = False
+
+    @property
+    def yardstick_note(self) -> str:
+        """What to bear in mind of concentration and consistency; mostly empty."""
+        if self.categories == 1:
+            return ONE_CATEGORY_NOTE
+        return YARDSTICK_NOTE if self.yardstick_in_content else ""
 
     @property
     def concentration(self) -> float:
@@ -117,6 +130,7 @@ class Quality:
             "concentration": self.concentration,
             "consistency": self.consistency,
             "codebook_use": self.codebook_use,
+            "categories": self.categories,
             "yardstick_in_content": "yes" if self.yardstick_in_content else "no",
             "reconstruction_error": self.reconstruction_error,
         }
@@ -198,6 +212,7 @@ def measure(
         levels=tuple(_level_use(level, codebook_size) for level in codes.T),
         reconstruction_error=float(np.mean(errors)),
         error_percentiles={p: float(np.percentile(errors, p)) for p in PERCENTILES},
+        categories=int(labels.max()) + 1,
         fidelity=None if content is None else measure_fidelity(content, codes, errors),
         stability=None if second is None else measure_stability(codes, second),
         popularity=None if engagement is None else measure_popularity(codes[:, 0], engagement, codebook_size),

@@ -14,7 +14,7 @@ from higr.tokenizer.collisions import CollisionReport
 from higr.tokenizer.encoding import Encoding
 from higr.tokenizer.figures import OTHER, icicle, palette, usage_histogram
 from higr.tokenizer.gate import judge
-from higr.tokenizer.quality import YARDSTICK_NOTE, Quality
+from higr.tokenizer.quality import Quality
 from higr.tokenizer.report_style import CSS
 from higr.tokenizer.tree_view import TreeItems, tree_element, tree_note, tree_script
 from higr.tokenizer.worst import worst_prefixes
@@ -81,7 +81,8 @@ def _verdict(quality: Quality, config: TokenizerConfig) -> str:
         for v in verdicts
     )
     says = "Fit for planning" if good else "Not fit for planning: the run stops here"
-    note = f'<p class="soft">Note: {escape(YARDSTICK_NOTE)}.</p>' if quality.yardstick_in_content else ""
+    bear = quality.yardstick_note
+    note = f'<p class="soft">Note: {escape(bear)}.</p>' if bear else ""
     return (
         f'<div class="verdict {"good" if good else "bad"}"><strong>{says}</strong>'
         "<table><thead><tr><th></th><th>value</th><th>gate</th><th></th><th></th></tr></thead>"

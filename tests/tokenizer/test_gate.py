@@ -134,3 +134,13 @@ def test_capacity(policy: str, most: int, expected: str) -> None:
 
 def test_shared_ids_have_no_capacity() -> None:
     check_capacity(10**9, TokenizerConfig(codebook_size=4, depth=3, collisions="share"))
+
+
+def test_of_one_category_the_verdict_says_that_it_says_nothing() -> None:
+    codes = np.array([[0, 0, 0], [0, 1, 0], [1, 0, 1], [1, 1, 1]])
+    quality = measure(codes, ["a"] * 4, 2, np.zeros(4))
+    assert (quality.concentration, quality.categories) == (1.0, 1)
+    notes = {verdict.metric: verdict.note for verdict in judge(quality, QualityGateConfig(**LENIENT))}
+    assert "one category" in notes["concentration"]
+    assert "one category" in notes["consistency"]
+    assert not notes["collision"]
