@@ -5,12 +5,16 @@
 A tenth of the simulator's items is taken out of its log before anything is trained. The model is
 trained on the rest, then `higr catalog update` puts the tenth into the bundle. The simulator knows how
 each item appeals to each user; an item is among a user's best matches if no more than 19 items the user
-has not seen appeal more. Cold best matches in slates of 10 are set beside warm ones and beside chance.
+has not seen appeal more. New (cold) best matches in slates of 10 are set beside old (warm) ones and
+beside chance, decoded by one model without stand-ins for the new items (`higr.stand_ins`) and with them,
+under several values of `decode.cold_discount`.
 Prints a table; writes benchmarks/results/cold_items.json and .md.
 """
 
 import argparse
 import tempfile
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +35,7 @@ from higr.data.prepared import PreparedData
 from higr.data.simulator import World
 from higr.decode.recommender import HiGRRecommender
 from higr.files import atomic_file, write_json
+from higr.slate import Slate
 
 RESULTS = Path(__file__).parent / "results"
 COLD_SHARE = 0.1
@@ -67,8 +72,9 @@ def appeal_of(world: World) -> np.ndarray:
     return np.stack(columns, axis=1)
 
 
-def measure(config: RunConfig, seed: int, folder: Path) -> dict[str, float]:
-    """Shares of best matches that are shown, cold and warm, and what the update said of the cold ones."""
+def measure(config: RunConfig, seed: int, folder: Path) -> dict[str, Any]:
+    """One trained model, its catalogue updated: how often best matches are shown, with and without
+    stand-ins for the new items."""
     config = config.model_copy(update={"seed": seed})
     world = World(config.data.simulator, seed)
     count = len(world.items.topic)
@@ -81,50 +87,82 @@ def measure(config: RunConfig, seed: int, folder: Path) -> dict[str, float]:
     bundle = Bundle.open(folder / "updated")
     data = PreparedData.load(folder / "run" / "data")
     index = HistoryIndex.build(data.events, data.users, config.data)
-    names = world.items.table["item_id"].to_pylist()
-    place = {name: i for i, name in enumerate(names)}
-    people = world.users.table["user_id"].to_pylist()
-    contexts = [index.context(user) for user in people]
-    recommender, slates = HiGRRecommender.from_bundle(bundle), []
-    for low in range(0, len(contexts), BATCH):
-        part = contexts[low : low + BATCH]
-        slates += recommender.recommend(part, SLATE, [frozenset(context.item_ids) for context in part])
-    shown, seen = (np.zeros((len(people), count), dtype=bool) for _ in range(2))
-    for row, (slate, context) in enumerate(zip(slates, contexts, strict=True)):
-        shown[row, [place[item] for item in slate.item_ids]] = True
-        seen[row, [place[item] for item in context.item_ids]] = True
-    appeal = np.where(seen, -np.inf, appeal_of(world))
-    order = np.argsort(-appeal, axis=1)
-    best = np.zeros_like(seen)
-    np.put_along_axis(best, order[:, :BEST], True, axis=1)
-    top = np.zeros_like(seen)
-    np.put_along_axis(top, order[:, :1], True, axis=1)
+    place = {name: i for i, name in enumerate(world.items.table["item_id"].to_pylist())}
+    contexts = [index.context(user) for user in world.users.table["user_id"].to_pylist()]
+    seen = marked([context.item_ids for context in contexts], place)
+    appeal = appeal_of(world)
     figures = report.figures()
-    return {
-        "users": len(people),
+    run: dict[str, Any] = {
+        "users": len(contexts),
         "items": count,
-        "cold_share_of_catalogue": float(cold.mean()),
-        "cold_share_of_slates": float(shown[:, cold].sum() / shown.sum()),
-        "cold_best_shown": float(shown[best & cold].mean()),
-        "warm_best_shown": float(shown[best & ~cold].mean()),
-        "cold_first_shown": float(shown[top & cold].mean()),
-        "warm_first_shown": float(shown[top & ~cold].mean()),
-        "chance": float(shown.sum() / (~seen).sum()),
         "moved": float(figures["moved"]),
         "share_beyond_reference_p99": float(figures["share_beyond_reference_p99"]),
+    }
+    for side, discount in SIDES.items():
+        stand_ins = None if discount is None else bundle.catalog.stand_ins
+        recommender = HiGRRecommender(
+            bundle.model,
+            replace(bundle.catalog, stand_ins=stand_ins),
+            config.decode.beam_width,
+            bundle.disabled,
+            cold_discount=discount or 0.0,
+        )
+        slates: list[Slate] = []
+        for low in range(0, len(contexts), BATCH):
+            part = contexts[low : low + BATCH]
+            slates += recommender.recommend(part, SLATE, [frozenset(context.item_ids) for context in part])
+        run[side] = shares(marked([slate.item_ids for slate in slates], place), seen, appeal, cold)
+    return run
+
+
+def marked(rows: Sequence[Sequence[str]], place: dict[str, int]) -> np.ndarray:
+    """(U, N) bool: which items each row names."""
+    out = np.zeros((len(rows), len(place)), dtype=bool)
+    for marks, row in zip(out, rows, strict=True):
+        marks[[place[item] for item in row]] = True
+    return out
+
+
+def shares(
+    shown: np.ndarray, seen: np.ndarray, appeal: np.ndarray, cold: np.ndarray, best: int = BEST
+) -> dict[str, float]:
+    """How often a user's best unseen matches are shown, cold and warm, and how the slates appeal.
+
+    Args:
+        shown, seen: (U, N) bool.
+        appeal: (U, N).
+        cold: (N,) bool.
+    """
+    rank = np.where(seen, -np.inf, appeal).argsort(axis=1)[:, ::-1].argsort(axis=1)  # 0: the best match
+    among, first = (rank < best) & ~seen, (rank == 0) & ~seen
+    return {
+        "cold_best_shown": float(shown[among & cold].mean()),
+        "warm_best_shown": float(shown[among & ~cold].mean()),
+        "best_shown": float(shown[among].mean()),
+        "cold_first_shown": float(shown[first & cold].mean()),
+        "warm_first_shown": float(shown[first & ~cold].mean()),
+        "chance": float(shown.sum() / (~seen).sum()),
+        "cold_share_of_slates": float(shown[:, cold].sum() / shown.sum()),
+        "cold_share_of_unseen": float((~seen)[:, cold].sum() / (~seen).sum()),
+        "appeal": float(appeal[shown].mean()),
+        "appeal_of_cold": float(appeal[shown & cold].mean()) if shown[:, cold].any() else 0.0,
     }
 
 
 ROWS = {
-    "cold_best_shown": f"cold items among a user's {BEST} best matches that are shown",
-    "warm_best_shown": f"warm items among a user's {BEST} best matches that are shown",
-    "cold_first_shown": "the best match of all is cold: it is shown",
-    "warm_first_shown": "the best match of all is warm: it is shown",
+    "cold_best_shown": f"new items among a user's {BEST} best matches that are shown",
+    "warm_best_shown": f"old items among a user's {BEST} best matches that are shown",
+    "best_shown": f"all items among a user's {BEST} best matches that are shown",
+    "cold_first_shown": "the best match of all is new: it is shown",
+    "warm_first_shown": "the best match of all is old: it is shown",
     "chance": "any item the user has not seen is shown",
-    "cold_share_of_slates": "share of cold items in slates",
-    "cold_share_of_catalogue": "share of cold items in the catalogue",
-    "share_beyond_reference_p99": "cold items beyond the reference's 99th percentile of errors",
+    "cold_share_of_slates": "share of new items in slates",
+    "cold_share_of_unseen": "share of new items in what the user has not seen",
+    "appeal": "mean appeal of the items shown",
+    "appeal_of_cold": "mean appeal of the new ones among them, 0 for none",
 }
+SIDES = {"none": None, "0": 0.0, "0.5": 0.5, "1": 1.0}
+"""Without stand-ins, and with them under a `decode.cold_discount`."""
 
 
 def main() -> None:
@@ -144,23 +182,33 @@ def main() -> None:
     write_json(RESULTS / "cold_items.json", document)
     with atomic_file(RESULTS / "cold_items.md") as aside:
         aside.write_text(_markdown(document))
-    table = Table("figure", *(f"seed {seed}" for seed in range(len(runs))))
-    for name, text in ROWS.items():
-        table.add_row(text, *(f"{run[name]:.4f}" for run in runs))
-    Console().print(table)
+    table = Table("figure", *_heads(runs))
+    for text, cells in _rows(runs):
+        table.add_row(text, *cells)
+    Console(width=180).print(table)
+
+
+def _heads(runs: list[dict[str, Any]]) -> list[str]:
+    return [f"seed {seed}: {side}" for seed in range(len(runs)) for side in SIDES]
+
+
+def _rows(runs: list[dict[str, Any]]) -> list[tuple[str, list[str]]]:
+    return [
+        (text, [f"{run[side][name]:.4f}" for run in runs for side in SIDES]) for name, text in ROWS.items()
+    ]
 
 
 def _markdown(document: dict[str, Any]) -> str:
     runs = document["runs"]
+    beyond = ", ".join(f"{run['share_beyond_reference_p99']:.4f}" for run in runs)
     lines = [
-        f"Preset {document['config']}: {runs[0]['items']} items, {runs[0]['users']} users, {SLATE} a slate.",
+        f"Preset {document['config']}: {runs[0]['items']} items, {runs[0]['users']} users, {SLATE} a slate. "
+        f"New items beyond the reference's 99th percentile of errors: {beyond}. Columns: decoded without "
+        "stand-ins (none), and with them under each `decode.cold_discount`.",
         "",
-        "| figure | " + " | ".join(f"seed {seed}" for seed in range(len(runs))) + " |",
-        "|---|" + "---:|" * len(runs),
-        *(
-            f"| {text} | " + " | ".join(f"{run[name]:.4f}" for run in runs) + " |"
-            for name, text in ROWS.items()
-        ),
+        "| figure | " + " | ".join(_heads(runs)) + " |",
+        "|---|" + "---:|" * len(_heads(runs)),
+        *(f"| {text} | " + " | ".join(cells) + " |" for text, cells in _rows(runs)),
     ]
     return "\n".join(lines) + "\n"
 

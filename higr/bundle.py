@@ -4,6 +4,7 @@
     items.parquet           what can be shown (higr.data.schemas.ITEMS)
     tokenizer/              frozen embedder and quantiser
     catalog.parquet         item -> semantic ID
+    trained.parquet         the catalogue the model was trained with; only where that is another
     model/                  config.json, model.safetensors
     baseline/               the incumbent, also the serving fallback
     reference/              predictions.parquet and feedback.parquet: what drift is measured against
@@ -21,11 +22,12 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from higr.catalog import Catalog
+from higr.catalog import Catalog, read_codes
 from higr.errors import BundleError
 from higr.files import atomic_directory, read_json, read_table, sha256, write_table
 
@@ -35,6 +37,7 @@ if TYPE_CHECKING:
     from higr.tokenizer.tokenizer import Tokenizer
 
 SCHEMA_VERSION: Literal[1] = 1
+TRAINED = "trained.parquet"
 SUFFIXES = {".json", ".parquet", ".safetensors"}
 
 
@@ -142,6 +145,11 @@ class Bundle:
         return Catalog.load(self.path / "catalog.parquet")
 
     @cached_property
+    def trained_codes(self) -> np.ndarray:
+        """(T, D) int32 semantic IDs of the catalogue that the model was trained with."""
+        return read_codes(self.path / (TRAINED if TRAINED in self.manifest.files else "catalog.parquet"))
+
+    @cached_property
     def tokenizer(self) -> "Tokenizer":
         from higr.tokenizer.tokenizer import Tokenizer
 
@@ -217,7 +225,8 @@ def write_bundle(
 
 def derive_bundle(old: Bundle, path: Path, items: pa.Table, catalog: Catalog) -> Bundle:
     """`old` with other items and another catalogue: all else is linked where the file system can, else
-    copied. `old` is the parent and stays as it is.
+    copied. `old` is the parent and stays as it is. The
+    catalogue that the model was trained with stays on as `trained.parquet`.
 
     Raises:
         BundleError: items and catalogue do not belong together; nothing is left behind.
@@ -226,9 +235,12 @@ def derive_bundle(old: Bundle, path: Path, items: pa.Table, catalog: Catalog) ->
     with atomic_directory(path) as aside:
         for name in sorted(set(old.manifest.files) - replaced):
             _link(old.path / name, aside / name)
+        if TRAINED not in old.manifest.files:
+            _link(old.path / "catalog.parquet", aside / TRAINED)
         write_table(aside / "items.parquet", items)
         catalog.save(aside / "catalog.parquet")
-        files = old.manifest.files | {name: sha256(aside / name) for name in replaced}
+        files = {TRAINED: old.manifest.files["catalog.parquet"]} | old.manifest.files
+        files |= {name: sha256(aside / name) for name in replaced}
         manifest = _seal(aside, old.manifest.model_copy(update={"parents": (old.version,), "files": files}))
     return Bundle(path, manifest)
 

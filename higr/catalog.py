@@ -33,6 +33,8 @@ class Catalog:
         priority: (N,) float32 for the collision policy `share`: items may have one semantic ID, and
             decoding takes the eligible one of highest priority. None: semantic IDs are distinct.
         parent: version of the catalogue this one was updated from; empty for a first one.
+        stand_ins: (N, D) int32, the semantic ID whose likelihood decoding gives each item: its own, or
+            for what came after training that of `higr.stand_ins`. None: everybody's own.
     """
 
     item_ids: tuple[str, ...]
@@ -41,6 +43,7 @@ class Catalog:
     tokenizer_id: str = ""
     priority: np.ndarray | None = None
     parent: str = ""
+    stand_ins: np.ndarray | None = None
 
     @classmethod
     def build(
@@ -52,12 +55,13 @@ class Catalog:
         *,
         priority: np.ndarray | None = None,
         parent: str = "",
+        stand_ins: np.ndarray | None = None,
     ) -> "Catalog":
         """Sort, check and wrap.
 
         Raises:
-            InputError: no items, an id twice, a code outside [0, K), or, without priorities, two
-                items with one semantic ID.
+            InputError: no items, an id twice, a code outside [0, K), stand-ins of another shape or
+                range than the codes, or, without priorities, two items with one semantic ID.
         """
         codes = np.asarray(codes, dtype=np.int32)
         if codes.ndim != 2 or len(item_ids) != len(codes) or not len(codes):
@@ -73,6 +77,13 @@ class Catalog:
             raise InputError(
                 f"catalogue: codes span {codes.min()}..{codes.max()}; "
                 f"codebook size {codebook_size} allows 0..{codebook_size - 1}"
+            )
+        if stand_ins is not None and (
+            stand_ins.shape != codes.shape or stand_ins.min() < 0 or stand_ins.max() >= codebook_size
+        ):
+            raise InputError(
+                f"catalogue: stand-ins of shape {stand_ins.shape} for codes of shape {codes.shape}; one row "
+                f"of codes in 0..{codebook_size - 1} an item is due"
             )
         if priority is None:
             order = np.lexsort(codes.T[::-1])
@@ -94,9 +105,11 @@ class Catalog:
                 f"{item_ids[order[where]]!r} and {item_ids[order[where + 1]]!r}; "
                 "apply a collision policy first"
             )
-        return cls(
-            tuple(str(item_ids[i]) for i in order), codes, codebook_size, tokenizer_id, priority, parent
-        )
+        if stand_ins is not None:
+            stand_ins = stand_ins[order].astype(np.int32)
+            stand_ins = None if np.array_equal(stand_ins, codes) else stand_ins
+        ids = tuple(str(item_ids[i]) for i in order)
+        return cls(ids, codes, codebook_size, tokenizer_id, priority, parent, stand_ins)
 
     def __len__(self) -> int:
         return len(self.item_ids)
@@ -114,6 +127,8 @@ class Catalog:
         digest.update(np.ascontiguousarray(self.codes).tobytes())
         if self.priority is not None:
             digest.update(np.ascontiguousarray(self.priority).tobytes())
+        if self.stand_ins is not None:
+            digest.update(np.ascontiguousarray(self.stand_ins).tobytes())
         return digest.hexdigest()[:12]
 
     @cached_property
@@ -124,7 +139,7 @@ class Catalog:
     @cached_property
     def tree(self) -> PrefixTree:
         """Of all items, active or not."""
-        return PrefixTree(self.codes, self.codebook_size)
+        return PrefixTree(self.codes, self.codebook_size, stand_ins=self.stand_ins)
 
     @cached_property
     def code_tensor(self) -> Tensor:
@@ -137,6 +152,9 @@ class Catalog:
             columns[f"code_{level + 1}"] = pa.array(self.codes[:, level], pa.int32())
         if self.priority is not None:
             columns["priority"] = pa.array(self.priority, pa.float32())
+        if self.stand_ins is not None:
+            for level in range(self.depth):
+                columns[f"stand_in_{level + 1}"] = pa.array(self.stand_ins[:, level], pa.int32())
         metadata = {
             "codebook_size": str(self.codebook_size),
             "tokenizer_id": self.tokenizer_id,
@@ -156,12 +174,28 @@ class Catalog:
         size = metadata.get(b"codebook_size")
         if size is None or table.column_names[:2] != ["item_id", "code_1"]:
             raise InputError(f"{path} is not a catalogue (item_id, code_1, ...); run `higr tokenize` again")
-        levels = [name for name in table.column_names if name.startswith("code_")]
+        stand_ins = _columns(table, "stand_in_")
         return cls.build(
             table["item_id"].to_pylist(),
-            np.column_stack([table[name].to_numpy() for name in levels]),
+            _columns(table, "code_"),
             int(size),
             metadata.get(b"tokenizer_id", b"").decode(),
             priority=table["priority"].to_numpy() if "priority" in table.column_names else None,
             parent=metadata.get(b"parent", b"").decode(),
+            stand_ins=stand_ins if stand_ins.size else None,
         )
+
+
+def read_codes(path: Path) -> np.ndarray:
+    """(N, D) int32, the codes of a saved catalogue and nothing else of it.
+
+    Raises:
+        InputError: unreadable.
+    """
+    return _columns(read_table(path), "code_")
+
+
+def _columns(table: pa.Table, prefix: str) -> np.ndarray:
+    """(N, columns of that prefix) int32."""
+    columns = [table[name].to_numpy() for name in table.column_names if name.startswith(prefix)]
+    return np.column_stack(columns) if columns else np.empty((table.num_rows, 0), np.int32)

@@ -70,7 +70,9 @@ def update_bundle(path: Path, out: Path, changes: Changes, progress: Progress) -
     bundle = Bundle.open(path)
     tokenizer = bundle.tokenizer
     arrivals, known, new = _read(bundle, tokenizer, changes, progress)
-    catalog, collisions = next_catalog(bundle.catalog, tokenizer, new, changes.remove)
+    catalog, collisions = next_catalog(
+        bundle.catalog, tokenizer, new, changes.remove, trained=bundle.trained_codes
+    )
     before = conform(bundle.items, ITEMS, f"bundle {path}: items.parquet").cast(ITEMS)
     items = _items(before, known, changes)
     quarantine = None

@@ -36,6 +36,10 @@ class Nodes:
     Attributes:
         count: n.
         code: (n + 1,) int32, the last code of each node's prefix.
+        spoken: (n + 1,) int32, the last code of each node's stand-in: what the model is asked and told.
+            `code` itself where no node of the depth has another stand-in than itself.
+        new: (n + 1,) float32, 1 where a node has another stand-in than itself and the node above has not;
+            else 0. None where all is 0.
         items: (n + 2,) int32; node i holds the items in slots items[i] .. items[i + 1] - 1. None where
             node and slot are one number: at depth D of a catalogue without shared semantic IDs.
         first: (n + 2,) int32; node i's children are nodes first[i] .. first[i + 1] - 1 of the next
@@ -46,6 +50,8 @@ class Nodes:
 
     count: int
     code: Tensor
+    spoken: Tensor
+    new: Tensor | None
     items: Tensor | None
     first: Tensor
     smallest: int
@@ -60,17 +66,22 @@ class Children:
     Attributes:
         nodes: (B, W, C) int32 nodes of the next depth; any node where there is no child.
         missing: (B, W, C) bool, true where there is no child.
-        codes: (B, W, C) int64, the code that leads to each child; None where the column is the code.
+        codes: (B, W, C) int64, the code that the model speaks for each child: the one that leads there,
+            or its stand-in's. None where the column is the code.
+        new: (B, W, C) float32, 1 where the way to a child leaves what the model was trained with, else 0.
+            None where it nowhere does.
     """
 
     nodes: Tensor
     missing: Tensor
     codes: Tensor | None
+    new: Tensor | None
 
     def expand(self, rows: int) -> "Children":
         """The children of one row as those of several."""
         nodes, missing = self.nodes.expand(rows, -1, -1), self.missing.expand(rows, -1, -1)
-        return Children(nodes, missing, None if self.codes is None else self.codes.expand(rows, -1, -1))
+        codes, new = (None if part is None else part.expand(rows, -1, -1) for part in (self.codes, self.new))
+        return Children(nodes, missing, codes, new)
 
 
 class PrefixTree:
@@ -84,6 +95,8 @@ class PrefixTree:
         codebook_size: K.
         active: (N,) bool, items of this catalogue version that may be generated; None: all.
         layout: form of the edges at all depths; `auto` chooses for each.
+        stand_ins: (N, D) int, the semantic ID whose likelihood each item has, equal prefixes for equal
+            prefixes (`higr.stand_ins`); None: its own.
 
     Raises:
         InputError: rows out of order.
@@ -95,15 +108,16 @@ class PrefixTree:
         codebook_size: int,
         active: np.ndarray | None = None,
         layout: Layout = "auto",
+        stand_ins: np.ndarray | None = None,
     ) -> None:
         self.positions: Tensor | None = None  # (count + 1,) int32 catalogue position of each slot
         self.catalog_size = len(codes)
         if active is not None and not active.all():
             kept = np.flatnonzero(active)
             self.positions = torch.from_numpy(np.append(kept, 0).astype(np.int32))
-            codes = codes[kept]
+            codes, stand_ins = codes[kept], None if stand_ins is None else stand_ins[kept]
         self.count, self.depth = codes.shape
-        self.nodes = _nodes(codes)
+        self.nodes = _nodes(codes, codes if stand_ins is None else stand_ins)
         self._tables = [
             _dense_table(nodes, below, codebook_size) if _is_dense(nodes, codebook_size, layout) else None
             for nodes, below in zip(self.nodes[:-1], self.nodes[1:], strict=True)
@@ -124,7 +138,9 @@ class PrefixTree:
     def nbytes(self) -> int:
         """Memory of all tensors, in bytes."""
         tensors = [self.positions, *self._tables, *self._facts, *self._columns]
-        tensors += [tensor for nodes in self.nodes for tensor in (nodes.code, nodes.items, nodes.first)]
+        for nodes in self.nodes:
+            tensors += [nodes.code, nodes.items, nodes.first]
+            tensors += [nodes.new, nodes.spoken if nodes.spoken is not nodes.code else None]
         return sum(tensor.nbytes for tensor in tensors if tensor is not None)
 
     # -- down: from beams to their children ---------------------------------------------------
@@ -143,14 +159,15 @@ class PrefixTree:
         table, below = self._tables[level], self.nodes[level + 1]
         if table is not None:
             found = torch.embedding(table, nodes)  # (B, W, K)
-            return Children(found, found == below.count, None)
+            spoken = None if below.spoken is below.code else below.spoken.take(found.long()).long()
+            return Children(found, found == below.count, spoken, _taken(below.new, found))
         first = self.nodes[level].first
         nodes = nodes.long()
         start, end = first.take(nodes), first.take(nodes + 1)
         found = start.unsqueeze(2) + self._columns[level]  # (B, W, C)
         missing = found >= end.unsqueeze(2)
         found.clamp_(max=below.count)
-        return Children(found, missing, below.code.take(found.long()).long())
+        return Children(found, missing, below.spoken.take(found.long()).long(), _taken(below.new, found))
 
     # -- up: from items to the nodes above them -----------------------------------------------
 
@@ -180,11 +197,16 @@ class PrefixTree:
         return torch.embedding(self._facts[depth - 1], nodes)
 
 
-def _nodes(codes: np.ndarray) -> list[Nodes]:
+def _taken(values: Tensor | None, nodes: Tensor) -> Tensor | None:
+    return None if values is None else values.take(nodes.long())
+
+
+def _nodes(codes: np.ndarray, stand_ins: np.ndarray) -> list[Nodes]:
     """The nodes of depths 0 .. D."""
     count, depth = codes.shape
     starts = np.zeros(1, np.int32)  # slot of each node's first item, depth by depth
-    code = np.zeros(1, np.int32)
+    code = spoken = new = np.zeros(1, np.int32)
+    apart = np.zeros(count, bool)  # whether a slot's prefix and its stand-in's differ
     opens = np.zeros(count, bool)  # whether a slot is the first of its node
     opens[:1] = True
     out = []
@@ -198,19 +220,34 @@ def _nodes(codes: np.ndarray) -> list[Nodes]:
         opens[1:] |= change != 0
         below = np.flatnonzero(opens).astype(np.int32)
         rank = np.append(np.cumsum(opens, dtype=np.int32) - 1, len(below))  # node below of each slot
-        out.append(_depth(code, starts, count, rank[np.append(starts, count)].astype(np.int32)))
+        first = rank[np.append(starts, count)].astype(np.int32)
+        out.append(_depth(code, spoken, new, starts, count, first))
         starts, code = below, codes[below, level].astype(np.int32)
-    out.append(_depth(code, starts, count, np.zeros(0, np.int32)))
+        spoken = stand_ins[below, level].astype(np.int32)
+        new = (spoken != code) & ~apart[below]
+        apart |= codes[:, level] != stand_ins[:, level]
+    out.append(_depth(code, spoken, new, starts, count, np.zeros(0, np.int32)))
     return out
 
 
-def _depth(code: np.ndarray, starts: np.ndarray, count: int, first: np.ndarray) -> Nodes:
+def _depth(
+    code: np.ndarray,
+    spoken: np.ndarray,
+    new: np.ndarray,
+    starts: np.ndarray,
+    count: int,
+    first: np.ndarray,
+) -> Nodes:
     """One depth of `_nodes`, with nowhere behind it. first: (n + 1,), empty at depth D."""
     edges = np.concatenate([starts, np.full(2, count, np.int32)])
     size = np.diff(edges[:-1])
+    own = torch.from_numpy(np.append(code, np.int32(0)))
+    same = np.array_equal(code, spoken)
     return Nodes(
         count=len(starts),
-        code=torch.from_numpy(np.append(code, np.int32(0))),
+        code=own,
+        new=torch.from_numpy(np.append(new, 0).astype(np.float32)) if new.any() else None,
+        spoken=own if same else torch.from_numpy(np.append(spoken, np.int32(0))),
         items=None if not len(first) and len(starts) == count else torch.from_numpy(edges),
         first=torch.from_numpy(np.append(first, first[-1:])),
         smallest=int(size.min(initial=count)),

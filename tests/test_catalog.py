@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from higr.catalog import Catalog
+from higr.catalog import Catalog, read_codes
 from higr.errors import InputError
 from higr.files import write_table
 
@@ -41,6 +41,28 @@ def test_items_stand_in_the_order_of_their_codes() -> None:
     assert catalog.position == {"z": 0, "y": 1, "x": 2}
     assert catalog.code_tensor.tolist() == catalog.codes.tolist()
     assert (len(catalog), catalog.depth, catalog.tokenizer_id) == (3, 2, "tok")
+
+
+def test_stand_ins_go_with_their_items_and_are_kept(tmp_path: Path) -> None:
+    codes, stand_ins = np.array([[1, 0], [0, 1], [0, 0]]), np.array([[1, 0], [0, 0], [0, 0]])
+    plain = Catalog.build(["x", "y", "z"], codes, 2)
+    catalog = Catalog.build(["x", "y", "z"], codes, 2, stand_ins=stand_ins)
+    assert catalog.stand_ins is not None
+    assert catalog.stand_ins.tolist() == [[0, 0], [0, 0], [1, 0]]
+    assert catalog.version != plain.version
+    catalog.save(tmp_path / "catalog.parquet")
+    loaded = Catalog.load(tmp_path / "catalog.parquet")
+    assert np.array_equal(loaded.stand_ins, catalog.stand_ins)
+    assert (loaded.codes.tolist(), loaded.version) == (catalog.codes.tolist(), catalog.version)
+    assert read_codes(tmp_path / "catalog.parquet").tolist() == catalog.codes.tolist()
+    trained = Catalog.build(["x", "y", "z"], codes, 2, stand_ins=codes)
+    assert (trained.stand_ins, trained.version) == (None, plain.version)
+
+
+@pytest.mark.parametrize("stand_ins", [[[0, 0]], [[0, 0], [0, 2]], [[0, 0], [-1, 0]], [[0], [0]]])
+def test_stand_ins_of_another_shape_or_range_are_refused(stand_ins: list[list[int]]) -> None:
+    with pytest.raises(InputError, match=r"stand-ins of shape .* one row of codes in 0..1 an item is due"):
+        Catalog.build(["a", "b"], np.array([[0, 0], [0, 1]]), 2, stand_ins=np.array(stand_ins))
 
 
 @pytest.mark.parametrize(

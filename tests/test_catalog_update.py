@@ -25,6 +25,7 @@ from higr.errors import BundleError, InputError
 from higr.model.higr import HiGR
 from higr.model.inputs import ProfileVocabulary
 from higr.slate import UserContext
+from higr.stand_ins import find_stand_ins
 from higr.tokenizer.catalogue import build_catalog, engagement
 from higr.tokenizer.tokenizer import Tokenizer
 from higr.update_report import UpdateReport
@@ -45,7 +46,7 @@ def items_file(path: Path, rows: Rows) -> Path:
 def arrive(nano_bundle: Path, tmp_path: Path) -> Callable[..., Path]:
     """A file of items with the content of the bundle's, under the given ids."""
     like = [
-        {name: row[name] for name in ("category", "text", "tags", "duration_seconds")}
+        {name: value for name, value in row.items() if name not in ("item_id", "status", "embedding")}
         for row in Bundle.open(nano_bundle).items.to_pylist()
     ]
 
@@ -86,8 +87,9 @@ def test_new_items_are_generable_at_once_and_nothing_else_changed(
     assert len(everything.item_ids) == 10
     # What was not replaced is the same file where the file system allows it.
     for name in set(new.manifest.files) - {"items.parquet", "catalog.parquet"}:
-        assert (tmp_path / "out" / name).samefile(nano_bundle / name)
-        assert new.manifest.files[name] == old.manifest.files[name]
+        source = "catalog.parquet" if name == "trained.parquet" else name
+        assert (tmp_path / "out" / name).samefile(nano_bundle / source)
+        assert new.manifest.files[name] == old.manifest.files[source]
     assert {file: (file.read_bytes(), file.stat().st_mtime_ns) for file in before} == before
 
 
@@ -197,6 +199,10 @@ def test_updates_of_updates_keep_every_id_and_name_their_parents(
         assert after.keys() == (ids.keys() - set(gone)) | set(new)
         assert all(after[item] == ids[item] for item in after.keys() & ids.keys())
         assert len(set(after.values())) == len(after)
+        trained, books = Bundle.open(nano_bundle).catalog.codes, bundle.tokenizer.codebooks
+        expected = find_stand_ins(bundle.catalog.codes, trained, books)
+        found = bundle.catalog.codes if bundle.catalog.stand_ins is None else bundle.catalog.stand_ins
+        assert np.array_equal(found, expected)
         assert (report.added, report.updated, report.removed) == (len(new), len(told), len(gone))
         lineage.append((report.parent, report.version))
         current, ids = out, after
@@ -288,6 +294,81 @@ def test_every_policy_takes_twins_of_known_items(
     assert report.figures()["collision_policy"] == policy
     for twin in twins[:3]:
         assert shown_alone(opened, twin) == (twin,)
+
+
+def score_alone(recommender: HiGRRecommender, user: UserContext, item: str) -> float:
+    """Of a slate of one where everything else is excluded."""
+    others = frozenset(recommender.catalog.item_ids) - {item}
+    return recommender.recommend([user], 1, [others])[0].scores[0]
+
+
+@pytest.mark.parametrize("policy", [None, "reassign", "extend", "share"])
+def test_a_new_item_has_the_score_of_the_known_one_it_resembles_less_the_discount(
+    policy: str | None, nano_config: RunConfig, nano_run: Path, arrive: Callable[..., Path], tmp_path: Path
+) -> None:
+    """The trained bundle (None), and an untrained one under each policy with another discount."""
+    decode = nano_config.decode.model_copy(update={"cold_discount": 0.25})
+    config = nano_config.model_copy(update={"decode": decode})
+    old = Bundle.open(policy_bundle(config, nano_run, tmp_path, policy) if policy else nano_run / "bundle")
+    due = 0.25 if policy else 0.5
+    known, twins = codes_of(old), [f"twin-{n}" for n in range(20)]
+    update(old.path, tmp_path / "out", items=arrive(*twins))
+    new = Bundle.open(tmp_path / "out")
+    lent = codes_of(new) if new.catalog.stand_ins is None else stand_ins_of(new)
+    recommender = HiGRRecommender.from_bundle(new)
+    user = UserContext("u", old.catalog.item_ids[:5], (2,) * 5)
+    for item, codes in known.items():
+        assert lent[item] == codes
+    for twin in twins:
+        own = codes_of(new)[twin]
+        sibling = next(item for item, codes in known.items() if codes == lent[twin])
+        discount = due * (own != lent[twin])
+        assert (own in known.values()) == (discount == 0)
+        assert score_alone(recommender, user, twin) == pytest.approx(
+            score_alone(recommender, user, sibling) - discount, abs=1e-5
+        )
+        if policy == "extend":  # a number alone makes no other item of it
+            assert (own[:3] == lent[twin][:3]) == (own[:3] in {codes[:3] for codes in known.values()})
+
+
+def stand_ins_of(bundle: Bundle) -> dict[str, tuple[int, ...]]:
+    catalog = bundle.catalog
+    assert catalog.stand_ins is not None
+    return {item: tuple(row) for item, row in zip(catalog.item_ids, catalog.stand_ins.tolist(), strict=True)}
+
+
+def test_known_items_decode_as_before_where_new_ones_are_excluded(
+    nano_bundle: Path, arrive: Callable[..., Path], tmp_path: Path
+) -> None:
+    twins = [f"twin-{n}" for n in range(15)]
+    update(nano_bundle, tmp_path / "out", items=arrive(*twins))
+    old, new = Bundle.open(nano_bundle), Bundle.open(tmp_path / "out")
+    assert old.catalog.stand_ins is None
+    assert new.catalog.stand_ins is not None
+    contexts = [UserContext("u"), UserContext("v", old.catalog.item_ids[:7], (2,) * 7)]
+    before = HiGRRecommender.from_bundle(old).recommend(contexts, 10)
+    after = HiGRRecommender.from_bundle(new).recommend(contexts, 10, [twins, twins])
+    assert after == before
+
+
+def test_who_takes_the_semantic_id_of_a_removed_item_is_known_to_the_model(
+    nano_bundle: Path, arrive: Callable[..., Path], tmp_path: Path
+) -> None:
+    """Its codes were trained, whoever has them; removing it first, or an update between, changes nothing."""
+    old = Bundle.open(nano_bundle)
+    (first, *_), many = old.items["item_id"].to_pylist(), tuple(old.items["item_id"].to_pylist()[:40])
+    update(nano_bundle, tmp_path / "gone", remove=many)
+    update(tmp_path / "gone", tmp_path / "idle", disable=(old.catalog.item_ids[-1],))
+    update(tmp_path / "idle", tmp_path / "back", items=arrive(*(f"heir-{n}" for n in range(40))))
+    back = Bundle.open(tmp_path / "back")
+    trained, lent = set(codes_of(old).values()), codes_of(back)
+    if back.catalog.stand_ins is not None:
+        lent = stand_ins_of(back)
+    assert np.array_equal(back.trained_codes, old.catalog.codes)
+    heirs = {item: codes for item, codes in codes_of(back).items() if item.startswith("heir")}
+    assert any(codes == codes_of(old)[item] for codes in heirs.values() for item in (first, *many))
+    for item, codes in heirs.items():
+        assert (lent[item] == codes) == (codes in trained)
 
 
 def taken(folder: Path) -> dict[str, Any]:

@@ -3,6 +3,9 @@
 A beam is a node of the tree. Its continuations are the node's children that still have an eligible
 item below them, so a beam can neither leave the catalogue nor run into an excluded item: if any
 item is eligible, the search ends in one.
+
+Where a node has a stand-in (`higr.stand_ins`), the model is asked for the stand-in's code and is told
+that one, so the search scores a new item as the trained one that it resembles most.
 """
 
 from collections.abc import Callable
@@ -20,7 +23,8 @@ class Beams:
 
     Attributes:
         leaves: (B, W) int64 leaves of the tree; any where the score is -inf.
-        scores: (B, W) sums of log-probabilities over the D codes; -inf where there is no such beam.
+        scores: (B, W) sums of log-probabilities over the D codes, or over the stand-in's; -inf where
+            there is no such beam.
     """
 
     leaves: Tensor
@@ -28,16 +32,19 @@ class Beams:
 
 
 StepFunction = Callable[[int, Tensor | None, Tensor | None], Tensor]
-"""(level, parent beams (B, W) or None, codes (B, W) or None) -> logits (B, W, K); at level 0 W is 1."""
+"""(level, parent beams (B, W) or None, codes told (B, W) or None) -> logits (B, W, K); at level 0 W is 1."""
 
 
-def beam_search(eligibility: Eligibility, width: int, step: StepFunction) -> Beams:
+def beam_search(
+    eligibility: Eligibility, width: int, step: StepFunction, cold_discount: float = 0.0
+) -> Beams:
     """Find the `width` most likely semantic IDs of each row that have an eligible item.
 
     Args:
         eligibility: of B rows, and the tree they search.
         width: W, beams kept a level.
         step: the model.
+        cold_discount: nats taken from the score of what the model was not trained with.
     """
     tree = eligibility.tree
     nodes = torch.zeros((len(eligibility), 1), dtype=torch.int32)
@@ -49,6 +56,8 @@ def beam_search(eligibility: Eligibility, width: int, step: StepFunction) -> Bea
         children = tree.children(level, nodes)
         if children.codes is not None:
             gained = gained.gather(2, children.codes)  # (B, W, C)
+        if children.new is not None:
+            gained = gained - cold_discount * children.new
         dead = eligibility.dead(level, nodes, children)
         columns = gained.shape[2]
         candidates = (scores.unsqueeze(2) + gained).masked_fill_(dead, -torch.inf).flatten(1)

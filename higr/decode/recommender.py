@@ -8,6 +8,7 @@ import torch
 
 from higr.bundle import Bundle
 from higr.catalog import Catalog
+from higr.config import DecodeConfig
 from higr.decode.slate import decode_slates
 from higr.eligibility import Exclusions
 from higr.errors import InputError
@@ -23,6 +24,7 @@ class HiGRRecommender:
     Args:
         disabled: items of the catalogue that are never recommended.
         item_scores: (N,) float in catalogue order; see `decode_slates`.
+        cold_discount: see `decode_slates`.
 
     Raises:
         InputError: a model of other codes than the catalogue's, or not one finite score an item.
@@ -35,6 +37,7 @@ class HiGRRecommender:
         beam_width: int,
         disabled: Iterable[str] = (),
         item_scores: torch.Tensor | None = None,
+        cold_discount: float = 0.0,
     ) -> None:
         if (model.depth, model.codebook_size) != (catalog.depth, catalog.codebook_size):
             raise InputError(
@@ -49,18 +52,18 @@ class HiGRRecommender:
                 "one finite number an item is due"
             )
         self.model, self.catalog, self.beam_width = model.eval(), catalog, beam_width
-        self._item_scores = item_scores
+        self._item_scores, self._cold_discount = item_scores, cold_discount
         never = self._positions(disabled)
         if never:
             active = np.ones(len(catalog), bool)
             active[never] = False
-            self._tree = PrefixTree(catalog.codes, catalog.codebook_size, active)
+            self._tree = PrefixTree(catalog.codes, catalog.codebook_size, active, stand_ins=catalog.stand_ins)
         else:
             self._tree = catalog.tree
 
     @classmethod
     def from_bundle(cls, bundle: Bundle | Path) -> "HiGRRecommender":
-        """With the beam width the bundle was configured with and without its disabled items."""
+        """As the bundle was configured and without its disabled items."""
         if isinstance(bundle, Path):
             bundle = Bundle.open(bundle)
         disabled = [
@@ -70,7 +73,10 @@ class HiGRRecommender:
             )
             if status == "disabled"
         ]
-        return cls(bundle.model, bundle.catalog, bundle.manifest.config["decode"]["beam_width"], disabled)
+        decode = DecodeConfig.model_validate(bundle.manifest.config["decode"])
+        return cls(
+            bundle.model, bundle.catalog, decode.beam_width, disabled, cold_discount=decode.cold_discount
+        )
 
     def recommend(
         self,
@@ -97,6 +103,7 @@ class HiGRRecommender:
             Exclusions(self._tree, excluded, strikes=self.model.config.max_slate_size),
             self.beam_width,
             self._item_scores,
+            self._cold_discount,
         )
         return [
             self._slate(items, scores) for items, scores in zip(decoded.items, decoded.scores, strict=True)

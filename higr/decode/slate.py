@@ -23,7 +23,8 @@ from higr.model.layers import KeyValue
 class DecodedSlates:
     """Attributes:
     items: (B, M) int64 catalogue positions, -1 behind the end of a slate.
-    scores: (B, M) log-probabilities of the items, -inf behind the end.
+    scores: (B, M) log-probabilities of the items, or of their stand-ins less the discount; -inf behind
+        the end.
     """
 
     items: Tensor
@@ -39,6 +40,7 @@ def decode_slates(
     eligibility: Eligibility,
     beam_width: int,
     item_scores: Tensor | None = None,
+    cold_discount: float = 0.0,
 ) -> DecodedSlates:
     """Fill the slates of a batch.
 
@@ -50,6 +52,7 @@ def decode_slates(
         beam_width: W.
         item_scores: (N,) float, finite; which of the items of a shared semantic ID is shown, the highest
             first. None: by the catalogue's priority.
+        cold_discount: nats taken from the score of an item that has a stand-in.
 
     Raises:
         InputError: a length the planner was not built for, or a beam of less than one.
@@ -68,7 +71,7 @@ def decode_slates(
     chosen: Tensor | None = None
     for position in range(longest):
         plan, caches = model.plan_step(context, position, chosen, caches)  # (B, C)
-        beams = beam_search(eligibility, beam_width, ItemStep(model, context, plan))
+        beams = beam_search(eligibility, beam_width, ItemStep(model, context, plan), cold_discount)
         score = beams.scores[:, 0]
         found = score > -torch.inf
         slots = torch.where(found, pick_items(eligibility, beams.leaves[:, 0], item_scores), tree.count)

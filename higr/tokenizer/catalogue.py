@@ -1,7 +1,8 @@
 """From encoded items to a catalogue, the first one or the next.
 
 A catalogue never changes. The next one drops items and takes new ones; whatever stays keeps its
-semantic ID, and new items work their way around it as the collision policy says.
+semantic ID, and new items work their way around it as the collision policy says. What the model was
+not trained with is given a stand-in, so that it is not only generable but generated.
 """
 
 from collections.abc import Collection, Sequence
@@ -14,6 +15,7 @@ from higr.catalog import Catalog
 from higr.data.prepared import PreparedData
 from higr.data.schemas import Feedback
 from higr.errors import InputError
+from higr.stand_ins import find_stand_ins
 from higr.tokenizer.collisions import CollisionReport, Policy, resolve
 from higr.tokenizer.encoding import Encoding
 
@@ -59,6 +61,7 @@ def next_catalog(
     new: Encoding | None,
     removed: Collection[str] = (),
     priority: np.ndarray | None = None,
+    trained: np.ndarray | None = None,
 ) -> tuple[Catalog, CollisionReport | None]:
     """The catalogue after an update, and what the collision policy did to the new items.
 
@@ -67,6 +70,8 @@ def next_catalog(
         removed: items to drop; their semantic IDs are free again, and unknown ids are ignored.
         priority: of the new items under `share`. None: the mean of those that stay, as nobody has
             seen the new ones yet.
+        trained: (T, L) semantic IDs of the catalogue that the model was trained with, those of items
+            removed since included. None: those of `catalog`, as far as it knows them.
 
     Raises:
         InputError: another tokenizer's catalogue, an item that is there already, no item left, or
@@ -77,6 +82,8 @@ def next_catalog(
     stays = np.fromiter((item not in removed for item in catalog.item_ids), bool, count=len(catalog))
     ids = [item for item, keep in zip(catalog.item_ids, stays.tolist(), strict=True) if keep]
     codes, ranks = catalog.codes[stays], None if catalog.priority is None else catalog.priority[stays]
+    known = catalog.codes if catalog.stand_ins is None else catalog.stand_ins
+    stand_ins = known[stays]
     report = None
     if new is not None:
         if there := set(ids).intersection(new.item_ids):
@@ -87,17 +94,27 @@ def next_catalog(
         policy: Policy = tokenizer.config.collisions
         fresh, report = resolve(policy, new.item_ids, new.codes, new.latents, tokenizer.codebooks, codes)
         ids, codes = [*ids, *new.item_ids], np.concatenate((codes, fresh))
+        theirs = find_stand_ins(fresh, known if trained is None else trained, tokenizer.codebooks)
+        stand_ins = np.concatenate((stand_ins, theirs))
         if ranks is not None:
             usual = ranks.mean() if len(ranks) else 0.0
-            theirs = np.full(len(fresh), usual) if priority is None else priority
-            ranks = np.concatenate((ranks, theirs)).astype(np.float32)
+            given = np.full(len(fresh), usual) if priority is None else priority
+            ranks = np.concatenate((ranks, given)).astype(np.float32)
     if not ids:
         raise InputError(
             f"catalogue {catalog.version}: all {len(catalog)} items would be removed and none added; a "
             "catalogue needs at least one item"
         )
-    size, parent = catalog.codebook_size, catalog.version
-    return Catalog.build(ids, codes, size, catalog.tokenizer_id, priority=ranks, parent=parent), report
+    following = Catalog.build(
+        ids,
+        codes,
+        catalog.codebook_size,
+        catalog.tokenizer_id,
+        priority=ranks,
+        parent=catalog.version,
+        stand_ins=stand_ins,
+    )
+    return following, report
 
 
 def _check(catalog: Catalog, tokenizer: "Tokenizer") -> None:

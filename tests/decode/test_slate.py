@@ -1,6 +1,7 @@
 """Run: pytest tests/decode"""
 
 import itertools
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -17,6 +18,7 @@ from higr.errors import InputError
 from higr.model.higr import HiGR
 from higr.model.inputs import ProfileVocabulary, encode_contexts
 from higr.slate import UserContext
+from higr.stand_ins import find_stand_ins
 
 TINY = ModelConfig(
     width=16,
@@ -190,6 +192,19 @@ def test_disabled_items_are_never_shown() -> None:
     disabled = catalog.item_ids[:15]
     recommender = HiGRRecommender(random_model(0, catalog), catalog, 5, disabled)
     assert set(recommender.recommend([UserContext("u")], 8)[0].item_ids) == set(catalog.item_ids[15:])
+
+
+def test_disabled_or_excluded_stand_ins_lend_their_likelihood_all_the_same() -> None:
+    plain = random_catalog(0, 40, 3, 4)
+    trained = plain.codes[::3]
+    books = np.random.default_rng(0).normal(size=(3, 4, 2))
+    catalog = replace(plain, stand_ins=find_stand_ins(plain.codes, trained, books))
+    model, users = random_model(0, catalog), [random_context(seed, catalog) for seed in range(4)]
+    disabled = set(catalog.item_ids[::3])
+    without = HiGRRecommender(model, catalog, 10, disabled, cold_discount=0.5)
+    whole = HiGRRecommender(model, catalog, 10, cold_discount=0.5)
+    assert without.recommend(users, 8) == whole.recommend(users, 8, [disabled] * 4)
+    assert without.recommend(users, 8) != HiGRRecommender(model, plain, 10, disabled).recommend(users, 8)
 
 
 def test_with_every_item_disabled_slates_are_empty() -> None:
