@@ -134,3 +134,36 @@ def test_catalogue_survives_a_round_trip(
     assert loaded.item_ids == catalog.item_ids
     assert np.array_equal(loaded.codes, catalog.codes)
     assert loaded.tokenizer_id == tokenizer.id
+
+
+@pytest.mark.parametrize("kind", ["rq_vae", "rq_kmeans", "balanced_kmeans"])
+def test_every_kind_is_kept_and_comes_back(kind: str, prepared: PreparedData, tmp_path: Path) -> None:
+    config = TokenizerConfig.model_validate(SMALL.model_dump() | {"kind": kind, "epochs": 2})
+    fitted = Tokenizer.fit(prepared, config, seed=0)
+    fitted.save(tmp_path / "t")
+    loaded = Tokenizer.load(tmp_path / "t")
+    assert loaded.id == fitted.id
+    assert np.array_equal(loaded.encode(prepared.items).codes, fitted.encode(prepared.items).codes)
+    catalog, _ = build_catalog(loaded.encode(prepared.items), loaded)
+    assert len(catalog) == 200
+
+
+def test_error_quantiles_are_those_of_the_fit(
+    tokenizer: Tokenizer, prepared: PreparedData, tmp_path: Path
+) -> None:
+    errors = tokenizer.encode(prepared.items).errors
+    assert tokenizer.error_quantiles.shape == (101,)
+    for percentile in (0, 50, 99, 100):
+        assert tokenizer.error_quantiles[percentile] == pytest.approx(
+            np.percentile(errors, percentile), abs=1e-5
+        )
+    tokenizer.save(tmp_path / "t")
+    assert np.array_equal(Tokenizer.load(tmp_path / "t").error_quantiles, tokenizer.error_quantiles)
+
+
+def test_vectors_of_another_width_are_refused(tokenizer: Tokenizer) -> None:
+    with pytest.raises(
+        InputError, match=f"embeddings have 3 columns, tokenizer {tokenizer.id} knows"
+    ) as error:
+        tokenizer.encode_content(["a"], np.ones((1, 3), np.float32))
+    assert "\n" not in str(error.value)
