@@ -14,7 +14,7 @@ import os
 import sys
 import tempfile
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -144,7 +144,7 @@ def main() -> None:
         show = Table(*rows[0], title=title)
         for row in rows[1:]:
             show.add_row(*row)
-        Console().print(show)
+        Console(width=160).print(show)
 
 
 def measure_quality(arguments: argparse.Namespace) -> dict[str, Any]:
@@ -203,17 +203,25 @@ SECOND = ("concentration_second_category", "consistency_second_category")
 
 def _tables(document: dict[str, Any]) -> list[tuple[str, list[tuple[str, ...]]]]:
     tables = []
-    for data, kinds in document["datasets"].items():
+    for data, kinds in _ordered(document["datasets"], DATASETS).items():
         counted = document["items"][data]
         title = f"{data}: {counted['items']:,} items, {counted['left_out']:,} without content left out"
-        tables.append((title, _quality(kinds)))
-    tables.append(("kuairec, PCRQ-VAE without one thing at a time", _quality(document["ablation"])))
+        tables.append((title, _quality(_ordered(kinds, KINDS))))
+    ablation = _ordered(document["ablation"], ABLATIONS)
+    tables.append(("kuairec, PCRQ-VAE without one thing at a time", _quality(ablation)))
     tables.append(("kuairec, what the paper leaves open", _quality(document["sweep"])))
     tables.append(("kuairand, positives of the contrast", _quality(document["positives"])))
-    tables.append(("kuairec, with the words on covers as enrichment", _quality(document["enrichment"])))
+    tables.append(
+        ("kuairec, with the words on covers as enrichment", _quality(_ordered(document["enrichment"], KINDS)))
+    )
     if document["speed"]:
         tables.append(("items encoded a second", _rates(document["speed"]["encode"])))
     return tables
+
+
+def _ordered(rows: dict[str, Any], names: Iterable[str]) -> dict[str, Any]:
+    """Rows in the order of `names`: JSON on disk has them by the alphabet."""
+    return {name: rows[name] for name in names if name in rows}
 
 
 def _quality(rows: dict[str, Any]) -> list[tuple[str, ...]]:
@@ -252,7 +260,7 @@ def markdown(document: dict[str, Any]) -> str:
         f"K {SIZE}, D {DEPTH}, {EPOCHS} epochs; one thread a training, {document['machine']['cpu']}, torch "
         f"{document['machine']['torch']}. Mean and half of the 95 % interval over seeds. Settings chosen: "
         + "; ".join(f"{kind} {_said(settings[kind])}" for kind in ("pcrq_vae", "rq_vae"))
-        + ". Made by `make bench-tokenizer`.",
+        + ". Seconds are of trainings side by side. Made by `make bench-tokenizer`.",
     ]
     for title, rows in _tables(document):
         lines += ["", f"## {title}", "", _line(rows[0]), "|---" + "|---:" * (len(rows[0]) - 1) + "|"]
