@@ -153,7 +153,8 @@ class TokenizerConfig(Section):
 
     kind: Literal["pcrq_vae", "rq_vae", "rq_kmeans", "balanced_kmeans"] = Field(
         "pcrq_vae",
-        description="pcrq_vae: HiGR; rq_vae: a loss a level, no contrast; rq_kmeans: no encoder; "
+        description="pcrq_vae: HiGR; rq_vae: a loss a level, no contrast (as published with latent: free and "
+        "refit: false); rq_kmeans: no encoder; "
         "balanced_kmeans: every codeword takes equally many items, as OneRec",
     )
     embedding: EmbeddingConfig = EmbeddingConfig()
@@ -202,6 +203,18 @@ class TokenizerConfig(Section):
     )
     stability: bool = Field(True, description="train a second time to see how many items keep their codes")
     gate: QualityGateConfig = QualityGateConfig()
+
+    @model_validator(mode="after")
+    def _some_loss(self) -> Self:
+        weights = (
+            self.reconstruction_weight,
+            self.global_weight,
+            self.layer_weight,
+            self.contrast_weight,
+        )
+        if self.kind == "pcrq_vae" and not any(weights):
+            raise ValueError("all losses have weight 0; give at least one a weight")
+        return self
 
     @model_validator(mode="after")
     def _levels(self) -> Self:

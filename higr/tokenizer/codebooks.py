@@ -9,7 +9,7 @@ from torch import Tensor
 from higr.tokenizer.groups import prefix_groups
 from higr.tokenizer.pcrq_vae import PCRQVAE
 from higr.tokenizer.residual import blocks, kmeans, residual_codes
-from higr.tokenizer.residual_kmeans import SAMPLE, fair_prices, fit_residual_kmeans
+from higr.tokenizer.residual_kmeans import evenly, fair_prices, fit_residual_kmeans
 
 
 @torch.no_grad()
@@ -20,7 +20,7 @@ def fit_codebooks(model: PCRQVAE, x: np.ndarray, seed: int) -> None:
     coincide; training re-seeds them.
     """
     depth, size, _ = model.codewords.shape
-    fitted = fit_residual_kmeans(_latents(model, x).numpy(), depth, size, seed)
+    fitted = fit_residual_kmeans(_latents(model, x, balanced=False).numpy(), depth, size, seed)
     model.codewords.copy_(torch.from_numpy(fitted.codebooks))
 
 
@@ -34,7 +34,7 @@ def refit_codebooks(model: PCRQVAE, x: np.ndarray, seed: int) -> None:
     their residuals, as at every level.
     """
     depth, size, _ = model.codewords.shape
-    latents = _latents(model, x)
+    latents = _latents(model, x, balanced=True)
     upper = fit_residual_kmeans(latents.numpy(), depth - 1, size, seed, balanced=True)
     books, prices = torch.from_numpy(upper.codebooks), torch.from_numpy(upper.prices)
     codes, total = residual_codes(latents, books, prices)
@@ -48,9 +48,9 @@ def refit_codebooks(model: PCRQVAE, x: np.ndarray, seed: int) -> None:
     model.prices.copy_(torch.cat([prices, own.float()[None]]))
 
 
-def _latents(model: PCRQVAE, x: np.ndarray) -> Tensor:
-    """Of as many evenly spaced rows as a fit looks at."""
-    sample = x[:: -(-len(x) // (SAMPLE * model.codewords.shape[1]))]
+def _latents(model: PCRQVAE, x: np.ndarray, *, balanced: bool) -> Tensor:
+    """Of as many rows as a fit looks at."""
+    sample = evenly(x, model.codewords.shape[1], balanced=balanced)
     return torch.cat([model.latent(block) for block in blocks(sample)])
 
 
@@ -70,7 +70,7 @@ def reseed_dead(
     optimizer: torch.optim.Optimizer,
     generator: torch.Generator,
 ) -> int:
-    """Put every unused codeword on the residual of a random item; returns how many moved.
+    """Put unused codewords, up to B a level, on residuals of different items; returns how many moved.
 
     residuals: (B, D, C) of a batch. used: (D, K) bool. Its optimiser moments are cleared: they
     belong to the place it was moved from.

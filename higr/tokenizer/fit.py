@@ -28,9 +28,15 @@ def fit_quantizer(
     positives: (N, P) rows of each item's positives, -1 for none; PCRQ-VAE alone looks at them.
 
     Raises:
-        InputError: NaN or infinite values, all items alike, or fewer items than codewords.
+        InputError: NaN or infinite values, all items alike, fewer items than codewords, or no positives
+            for a contrast that has a weight.
     """
     check_embeddings(embeddings, config.codebook_size)
+    if config.kind == "pcrq_vae" and config.contrast_weight > 0 and not positives.shape[1]:
+        raise InputError(
+            f"tokenizer.contrast_weight is {config.contrast_weight:g} but no positives were mined; build the "
+            "training set with this configuration, or set the weight to 0"
+        )
     if config.kind in ("pcrq_vae", "rq_vae"):
         return train_vae(embeddings, positives, config, seed, progress)
     return fit_residual_kmeans(

@@ -19,6 +19,9 @@ from higr.tokenizer.residual import blocks, kmeans, nearest, residual_codes, sum
 
 SAMPLE = 256
 """Vectors a codeword that codebooks are fitted to, at most; evenly spaced."""
+CELLS = 1 << 25
+"""Distances that prices are found from at once, at most, as long as there are two vectors a codeword:
+256 MB in double precision, and four such matrices live at once."""
 ROUNDS = 10
 """Turns of prices and means a level."""
 SOFTNESS = tuple(0.5**n for n in range(1, 13))
@@ -46,7 +49,7 @@ class ResidualKMeans:
 
     @torch.inference_mode()
     def encode(self, x: np.ndarray) -> Codes:
-        """See `Quantizer.encode`."""
+        """See `Quantizer.encode`; the latents are `x` itself."""
         books, prices = torch.from_numpy(self.codebooks), torch.from_numpy(self.prices)
         codes, errors = np.empty((len(x), len(books)), np.int32), np.empty(len(x), np.float32)
         start = 0
@@ -81,8 +84,7 @@ def fit_residual_kmeans(
 
     x: (N, width), may be a memory map; N at least `size`. The largest of its samples is in memory.
     """
-    sample = x[:: -(-len(x) // (SAMPLE * size))]
-    residual = torch.cat(list(blocks(sample)))
+    residual = torch.cat(list(blocks(evenly(x, size, balanced=balanced))))
     books = np.empty((depth, size, residual.shape[1]), np.float32)
     prices = np.zeros((depth, size), np.float32)
     for level in range(depth):
@@ -95,6 +97,14 @@ def fit_residual_kmeans(
         if progress is not None:
             progress("tokenizer", level + 1, depth)
     return ResidualKMeans(books, prices)
+
+
+def evenly(x: np.ndarray, size: int, *, balanced: bool) -> np.ndarray:
+    """As many evenly spaced rows of (N, width) as a fit of `size` codewords looks at."""
+    most = SAMPLE * size
+    if balanced:
+        most = min(most, max(2 * size, CELLS // size))
+    return x[:: -(-len(x) // most)]
 
 
 def share_out(points: Tensor, centres: Tensor) -> tuple[Tensor, Tensor]:
@@ -137,7 +147,9 @@ def fair_prices(
 def _settle(cost: np.ndarray, prices: np.ndarray, most: int) -> np.ndarray:
     """Raise prices until no codeword is asked for by more than `most` points, as an auction would.
 
-    cost: (N, K). Where more than `most` points are one and the same, they stay together.
+    cost: (N, K). A codeword keeps its excess where the last point that may stay and the first that may
+    not would pay the same, as points of equal content do; and the auction is closed after `RAISES`
+    raises a codeword.
     """
     size = len(prices)
     prices = prices.copy()

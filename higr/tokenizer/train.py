@@ -88,7 +88,7 @@ def train_vae(
         optimizer, steps, eta_min=0.01 * config.learning_rate
     )
     batches = _Batches(model, embeddings, positives, objective, seed)
-    settled = math.ceil((1 - SETTLE_SHARE) * config.epochs)
+    settled = max(1, min(math.ceil((1 - SETTLE_SHARE) * config.epochs), config.epochs - 1))
     fit_codebooks(model, embeddings, seed)
     for epoch in range(config.epochs):
         frozen = objective.refit and epoch >= settled
@@ -97,6 +97,8 @@ def train_vae(
         used = torch.zeros(model.codewords.shape[:2], dtype=torch.bool)
         last = torch.empty(0)
         for rows in batches.rows(config.batch_size):
+            if frozen and objective.reconstruction == 0:
+                break  # nothing is left to learn
             if frozen:
                 loss = batches.decoding(rows)
             else:
@@ -153,7 +155,7 @@ class _Batches:
         x = self._content(rows)
         with torch.no_grad():
             quantised = self.model.quantise(self.model.latent(x)).sum
-        return losses.reconstruction(x, self.model.decoder(quantised))
+        return self.objective.reconstruction * losses.reconstruction(x, self.model.decoder(quantised))
 
     def all_terms(self, rows: Tensor) -> tuple[Tensor, Quantised]:
         """All terms, and what the anchors were quantised to. rows: (B,) anchors."""
@@ -164,7 +166,9 @@ class _Batches:
         both = self.model.quantise(z)
         anchors = Quantised(both.codes[:size], both.selected[:size], both.residuals[:size])
         z, x, total = z[:size], x[:size], anchors.sum
-        loss = terms.reconstruction * losses.reconstruction(x, self.model.reconstruct(z, total))
+        loss = z.new_zeros(())
+        if terms.reconstruction > 0:
+            loss = terms.reconstruction * losses.reconstruction(x, self.model.reconstruct(z, total))
         if terms.global_quantisation > 0:
             loss = loss + terms.global_quantisation * losses.global_quantisation(z, total, terms.commitment)
         if terms.layer_quantisation > 0:

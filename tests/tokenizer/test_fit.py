@@ -12,6 +12,7 @@ from higr.tokenizer.fit import build_quantizer, fit_quantizer
 from higr.tokenizer.neighbours import content_neighbours
 from higr.tokenizer.quality import measure
 from higr.tokenizer.quantizer import Quantizer
+from higr.tokenizer.train import build_vae
 from tests.tokenizer.worlds import clusters
 
 KINDS = ("pcrq_vae", "rq_vae", "rq_kmeans", "balanced_kmeans")
@@ -132,7 +133,7 @@ class TestEveryKind:
         rows = np.tile(np.eye(24, dtype=np.float32)[:3], (20, 1))
         found = fitted(kind, rows, epochs=2).encode(rows)
         assert np.isfinite(found.errors).all()
-        assert len(np.unique(found.codes, axis=0)) <= 3
+        assert len(np.unique(found.codes, axis=0)) == 3
 
 
 @pytest.mark.parametrize(
@@ -155,11 +156,21 @@ def test_every_term_can_be_changed_by_itself(term: dict[str, Any]) -> None:
     assert not same(fitted("pcrq_vae", rows, epochs=5), fitted("pcrq_vae", rows, epochs=5, **term))
 
 
-def test_rq_vae_is_as_published_whatever_is_set_for_pcrq_vae() -> None:
+def test_rq_vae_has_its_own_losses_whatever_is_set_for_pcrq_vae() -> None:
     rows, _ = clusters(100)
     plain = fitted("rq_vae", rows, epochs=3)
     assert same(
-        plain, fitted("rq_vae", rows, epochs=3, contrast_weight=9.0, global_weight=5.0, commitment=0.9)
+        plain,
+        fitted(
+            "rq_vae",
+            rows,
+            epochs=3,
+            contrast_weight=9.0,
+            global_weight=5.0,
+            layer_weight=3.0,
+            commitment=0.9,
+            contrast_levels="all",
+        ),
     )
 
 
@@ -169,3 +180,26 @@ def test_items_without_positives_are_no_part_of_the_contrast() -> None:
     lonely = fit_quantizer(rows, nobody, configured("pcrq_vae", epochs=3), 0)
     off = fit_quantizer(rows, nobody, configured("pcrq_vae", epochs=3, contrast_weight=0.0), 0)
     assert same(lonely, off)
+
+
+@pytest.mark.parametrize("kind", ["pcrq_vae", "rq_vae"])
+@pytest.mark.parametrize("epochs", [2, 3, 4, 5])
+def test_codebooks_are_refitted_however_few_epochs_there_are(kind: str, epochs: int) -> None:
+    rows, _ = clusters(100)
+    assert fitted(kind, rows, epochs=epochs).state()["prices"].any()
+    assert not fitted(kind, rows, epochs=epochs, refit=False).state()["prices"].any()
+
+
+def test_without_reconstruction_the_decoder_learns_nothing() -> None:
+    rows, _ = clusters(100)
+    config = configured("pcrq_vae", epochs=5, reconstruction_weight=0.0)
+    before = build_vae(rows.shape[1], config, seed=0).decoder.state_dict()
+    after = fit_quantizer(rows, content_neighbours(rows, 5), config, 0).state()
+    for name, value in before.items():
+        assert np.array_equal(after[f"decoder.{name}"], value.numpy())
+
+
+def test_a_contrast_without_positives_is_refused() -> None:
+    rows, _ = clusters(100)
+    with pytest.raises(InputError, match=r"contrast_weight is 0\.01 but no positives were mined"):
+        fit_quantizer(rows, np.empty((100, 0), np.int64), configured("pcrq_vae"), 0)

@@ -6,7 +6,7 @@ import pytest
 import torch
 from scipy.optimize import linear_sum_assignment
 
-from higr.tokenizer.residual_kmeans import fair_prices, fit_residual_kmeans
+from higr.tokenizer.residual_kmeans import CELLS, evenly, fair_prices, fit_residual_kmeans
 from tests.tokenizer.worlds import clusters
 
 
@@ -55,10 +55,24 @@ def test_prices_are_those_of_the_cheapest_balanced_assignment() -> None:
 
 
 def test_new_items_are_placed_by_the_same_rule() -> None:
-    rows, _ = clusters(400)
-    quantizer = fit_residual_kmeans(rows, 2, 8, seed=0, balanced=True)
-    one_by_one = np.concatenate([quantizer.encode(rows[i : i + 1]).codes for i in range(50)])
-    assert np.array_equal(one_by_one, quantizer.encode(rows).codes[:50])
+    rows, _ = clusters(800)
+    quantizer = fit_residual_kmeans(rows[:400], 2, 8, seed=0, balanced=True)
+    new = rows[400:]
+    found = quantizer.encode(new)
+    cost = ((new[:, None] - quantizer.codebooks[0][None]) ** 2).sum(axis=2) + quantizer.prices[0]
+    assert (found.codes[:, 0] == cost.argmin(axis=1)).mean() > 0.99  # but for ties in the last bit
+    one_by_one = np.concatenate([quantizer.encode(new[i : i + 1]).codes for i in range(50)])
+    assert np.array_equal(one_by_one, found.codes[:50])
+    assert np.bincount(found.codes[:, 0], minlength=8).max() < 2 * len(new) / 8
+
+
+def test_a_fit_looks_at_no_more_rows_than_memory_holds() -> None:
+    many = np.broadcast_to(np.float32(0), (10_000_000, 1))
+    for size in (64, 256, 1024, 8192):
+        plain, balanced = (len(evenly(many, size, balanced=shared)) for shared in (False, True))
+        assert plain <= 256 * size
+        assert 2 * size * 0.9 <= balanced <= plain
+        assert balanced * size <= max(CELLS, 2 * size * size)
 
 
 def test_plain_prices_are_zero() -> None:
