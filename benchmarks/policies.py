@@ -107,16 +107,17 @@ def main() -> None:
         {"config": arguments.config, "overrides": overrides, "means": means, "runs": runs},
     )
     with atomic_file(RESULTS / "policies.md") as aside:
-        aside.write_text(_markdown(arguments.config, arguments.seeds, means))
+        aside.write_text(_markdown(arguments.config, overrides, arguments.seeds, means))
     table = Table("figure", *POLICIES)
     for name in means["reassign"]:
         table.add_row(name, *(f"{means[policy][name]:.4f}" for policy in POLICIES))
     Console().print(table)
 
 
-def _markdown(config: str, seeds: int, means: dict[str, dict[str, Any]]) -> str:
+def _markdown(config: str, overrides: dict[str, Any], seeds: int, means: dict[str, dict[str, Any]]) -> str:
+    changed = ", ".join(f"{name} {value}" for name, value in overrides.items())
     lines = [
-        f"Preset {config}, mean of {seeds} seeds.",
+        f"Preset {config} with {changed}; mean of {seeds} seeds.",
         "",
         "| figure | " + " | ".join(POLICIES) + " |",
         "|---|---:|---:|---:|",

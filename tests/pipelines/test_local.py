@@ -100,11 +100,11 @@ def test_a_changed_section_runs_its_stages_and_those_downstream(run, first):
 
 
 def test_a_closed_gate_ends_with_its_reason_and_no_bundle(run, first, tmp_path):
-    closed = run(tmp_path / "closed", tokenizer__gate__max_collision=0)
+    closed = run(tmp_path / "closed", tokenizer__gate__min_consistency=1)
     assert closed.code == 2
     assert closed.summary == {}
     assert closed.told[-1].startswith("higr: tokenize: ")
-    assert "collision" in closed.told[-1]
+    assert "consistency" in closed.told[-1]
     assert str(closed.out / "pipeline.log") in closed.told[-1]
     assert "Traceback" not in (closed.out / "pipeline.log").read_text()
     assert sorted(path.name for path in closed.out.iterdir()) == [".kfp", "pipeline.log", "reports"]
