@@ -149,8 +149,8 @@ def _take_last(movers: _Movers, occupied: np.ndarray) -> None:
         free = _free(ours, size, occupied)
         turn = np.arange(len(rows)) - np.searchsorted(group[rows], group[rows])
         order = np.argsort(turn, kind="stable")
-        for now in np.split(rows[order], np.flatnonzero(np.diff(turn[order])) + 1):
-            for part in np.split(now, range(TURN, len(now), TURN)):
+        for choosing in np.split(rows[order], np.flatnonzero(np.diff(turn[order])) + 1):
+            for part in np.split(choosing, range(TURN, len(choosing), TURN)):
                 row = group[part] - low
                 code = movers.nearest(part, level, free[row])
                 free[row, code] = False
