@@ -5,7 +5,6 @@ The one assignment rule of all quantisers here, and the k-means that codebooks s
 
 from collections.abc import Iterator
 
-import faiss
 import numpy as np
 import torch
 from torch import Tensor
@@ -61,6 +60,8 @@ def kmeans(points: np.ndarray, size: int, seed: int) -> np.ndarray:
     Where fewer points are distinct, centres coincide. faiss looks at no more than 256 points a
     centre, drawn by the seed.
     """
+    import faiss  # fitting alone needs it: serving and encoding do without
+
     model = faiss.Kmeans(
         points.shape[1], size, niter=ITERATIONS, seed=seed, min_points_per_centroid=1, verbose=False
     )
