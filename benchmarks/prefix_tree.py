@@ -7,6 +7,7 @@ beam search would not do: looking up children and their codes, eligibility, mask
 chosen children, picking the item, striking it out, and a share of reading the request's exclusions.
 It is given twice: alone, one step after another with random logits for a model, and inside a real
 decode, where the model's weights have driven code and tables out of the caches before each step.
+The mask is the part of the latter that says what may be chosen: children, eligibility, masking.
 Catalogues are uniform random codes.
 """
 
@@ -79,8 +80,9 @@ class TreeCost:
     peak_mb: peak resident memory of a process that holds the codes and builds the tree.
     alone_us: tree work of a decode step by itself, median microseconds.
     inside_us: the same inside a real decode.
+    mask_us: of that, the mask.
     step_us: a whole decode step.
-    share_alone, share_inside: of step_us.
+    share_alone, share_inside, share_mask: of step_us.
     """
 
     items: int
@@ -92,9 +94,11 @@ class TreeCost:
     peak_mb: float
     alone_us: float
     inside_us: float
+    mask_us: float
     step_us: float
     share_alone: float
     share_inside: float
+    share_mask: float
 
 
 def measure(case: Case, seed: int = 0) -> TreeCost:
@@ -102,7 +106,7 @@ def measure(case: Case, seed: int = 0) -> TreeCost:
     with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as process:
         build_s, tree_mb, peak_mb, layouts = process.submit(build_cost, case, seed).result()
     with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as process:
-        alone_us, inside_us, step_us = process.submit(step_cost, case, seed).result()
+        alone_us, inside_us, mask_us, step_us = process.submit(step_cost, case, seed).result()
     return TreeCost(
         **asdict(case),
         layouts=layouts,
@@ -111,9 +115,11 @@ def measure(case: Case, seed: int = 0) -> TreeCost:
         peak_mb=peak_mb,
         alone_us=alone_us,
         inside_us=inside_us,
+        mask_us=mask_us,
         step_us=step_us,
         share_alone=alone_us / step_us,
         share_inside=inside_us / step_us,
+        share_mask=mask_us / step_us,
     )
 
 
@@ -142,8 +148,8 @@ def build_cost(case: Case, seed: int = 0) -> tuple[float, float, float, list[str
     return seconds, tree.nbytes / 1e6, _peak_mb(), tree.layouts
 
 
-def step_cost(case: Case, seed: int = 0) -> tuple[float, float, float]:
-    """(tree work alone, tree work inside, all) of a decode step: microseconds, medians over slates."""
+def step_cost(case: Case, seed: int = 0) -> list[float]:
+    """[tree work alone, tree work inside, its mask, all] of a decode step: median µs over slates."""
     torch.set_num_threads(1)
     torch.manual_seed(seed)
     rng = np.random.default_rng(seed)
@@ -154,12 +160,12 @@ def step_cost(case: Case, seed: int = 0) -> tuple[float, float, float]:
     figures = []
     for _ in range(WARM_UP + SLATES):
         excluded = [rng.choice(case.items, EXCLUDED, replace=False).tolist()]
-        alone, _ = timed_slate(tree, excluded, lambda *_: random_steps(case))
+        alone, _, _ = timed_slate(tree, excluded, lambda *_: random_steps(case))
         started = time.perf_counter()
-        inside, _ = timed_slate(tree, excluded, model_steps(model, catalog, random_history(rng, case)))
-        figures.append((alone, inside, time.perf_counter() - started))
-    alone, inside, whole = np.median(figures[WARM_UP:], axis=0) / (SLATE * case.depth) * 1e6
-    return float(alone), float(inside), float(whole)
+        steps = model_steps(model, catalog, random_history(rng, case))
+        inside, mask, _ = timed_slate(tree, excluded, steps)
+        figures.append((alone, inside, mask, time.perf_counter() - started))
+    return (np.median(figures[WARM_UP:], axis=0) / (SLATE * case.depth) * 1e6).tolist()
 
 
 PositionSteps = Callable[[int, Tensor], StepFunction]
@@ -187,9 +193,14 @@ def model_steps(model: HiGR, catalog: Catalog, batch: ContextBatch) -> PositionS
 
 
 @torch.inference_mode()
-def timed_slate(tree: PrefixTree, excluded: list[list[int]], start: PositionSteps) -> tuple[float, Tensor]:
-    """`decode_slates` for one context, with a clock around the tree: seconds of tree work, the items."""
-    clock = _Clock()
+def timed_slate(
+    tree: PrefixTree, excluded: list[list[int]], start: PositionSteps
+) -> tuple[float, float, Tensor]:
+    """`decode_slates` for one context, with a clock around the tree.
+
+    Seconds of tree work, seconds of its mask, the items.
+    """
+    clock, mask = _Clock(), _Clock()
     with clock:
         eligibility = Exclusions(tree, excluded, SLATE)
     chosen = torch.zeros(0, dtype=torch.int64)
@@ -200,13 +211,14 @@ def timed_slate(tree: PrefixTree, excluded: list[list[int]], start: PositionStep
         codes: Tensor | None = None
         for level in range(tree.depth):
             gained = step(level, parents, codes).log_softmax(dim=-1)
-            with clock:
+            with mask:
                 children = tree.children(level, nodes)
                 dead = eligibility.dead(level, nodes, children)
+            with clock:
                 if children.codes is not None:
                     gained = gained.gather(2, children.codes)
             candidates = scores.unsqueeze(2) + gained
-            with clock:
+            with mask:
                 candidates.masked_fill_(dead, -torch.inf)
             columns = candidates.shape[2]
             scores, best = candidates.flatten(1).topk(min(BEAM, candidates[0].numel()), dim=1)
@@ -219,7 +231,7 @@ def timed_slate(tree: PrefixTree, excluded: list[list[int]], start: PositionStep
             slots = pick_items(eligibility, nodes[:, 0].long())
             chosen = torch.cat([chosen, tree.catalog_positions(slots)])
             eligibility.strike(slots)
-    return clock.seconds, chosen
+    return clock.seconds + mask.seconds, mask.seconds, chosen
 
 
 def random_history(rng: np.random.Generator, case: Case) -> ContextBatch:
@@ -259,7 +271,9 @@ def main() -> None:
     parser.add_argument("--json", type=Path)
     parser.add_argument("--seed", type=int, default=0)
     arguments = parser.parse_args()
-    table = Table("items", "K", "D", "edges", "build", "tree", "peak", "alone", "inside", "decode step")
+    table = Table(
+        "items", "K", "D", "edges", "build", "tree", "peak", "alone", "inside", "mask", "decode step"
+    )
     costs = [measure(case, arguments.seed) for case in CASES]
     for cost in costs:
         table.add_row(
@@ -272,6 +286,7 @@ def main() -> None:
             f"{cost.peak_mb:.0f} MB",
             f"{cost.alone_us:.0f} µs {cost.share_alone:.2%}",
             f"{cost.inside_us:.0f} µs {cost.share_inside:.2%}",
+            f"{cost.mask_us:.0f} µs {cost.share_mask:.2%}",
             f"{cost.step_us:.0f} µs",
         )
     if arguments.json:

@@ -15,7 +15,6 @@ import sys
 import tempfile
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +31,7 @@ from higr.files import atomic_file, read_json, write_json
 RESULTS = Path(__file__).parent / "results"
 DATASETS = ("kuairec", "kuairand", "beauty")
 ENRICHED = "kuairec_enriched"
+TITLES = "beauty_titles"
 SIZE, DEPTH, EPOCHS = 64, 3, 50
 COMMON = {"codebook_size": SIZE, "depth": DEPTH, "epochs": EPOCHS}
 PUBLISHED_RQ_VAE = {"kind": "rq_vae", "latent": "free", "refit": False}
@@ -42,7 +42,7 @@ KINDS: dict[str, dict[str, Any]] = {
     "rq_kmeans": {"kind": "rq_kmeans"},
 }
 GRID = {
-    "latent_dim": (12, 16, 24),
+    "latent_dim": (12, 16, 24, 32),
     "learning_rate": (1e-3, 3e-3),
 }
 TUNING_SEED = 1000
@@ -51,9 +51,11 @@ ABLATIONS: dict[str, dict[str, Any]] = {
     "no contrast": {"contrast_weight": 0.0},
     "no global loss": {"global_weight": 0.0},
     "loss a level instead of the global one": {"global_weight": 0.0, "layer_weight": 0.1},
+    "loss a level of weight 1": {"global_weight": 0.0, "layer_weight": 1.0},
     "contrast on all levels": {"contrast_levels": "all"},
     "contrast moves codebooks": {"contrast_gradient": "codebooks"},
     "latent free": {"latent": "free"},
+    "latent free, no contrast": {"latent": "free", "contrast_weight": 0.0},
     "no refit of codebooks": {"refit": False},
     "no refit, latent free": {"refit": False, "latent": "free"},
     "RQ-VAE with refit and sphere": {"kind": "rq_vae", "latent": "sphere", "refit": True},
@@ -69,7 +71,14 @@ SWEEPS: dict[str, tuple[dict[str, Any], ...]] = {
         {"contrast_weight": 0.1, "neighbours": 40},
     ),
 }
-POSITIVES = ("content", "cooccurrence", "mixed")
+POSITIVES: dict[str, dict[str, Any]] = {
+    "none": {"contrast_weight": 0.0},
+    **{kind: {"positives": kind} for kind in ("content", "cooccurrence", "mixed")},
+    **{
+        f"cooccurrence, contrast_weight {weight}": {"positives": "cooccurrence", "contrast_weight": weight}
+        for weight in (0.1, 1.0)
+    },
+}
 
 
 def chosen(data: str, folder: Path, workers: int) -> tuple[dict[str, dict[str, Any]], list[dict[str, Any]]]:
@@ -106,7 +115,11 @@ def plan(settings: dict[str, dict[str, Any]], seeds: int) -> list[Job]:
         for name, points in SWEEPS.items()
         for changes in points
     ]
-    rows += [("positives", kind, "kuairand", pcrq | {"positives": kind}) for kind in POSITIVES]
+    rows += [
+        ("positives", name, data, pcrq | changes)
+        for data in ("kuairand", TITLES)
+        for name, changes in POSITIVES.items()
+    ]
     rows += [("enrichment", kind, ENRICHED, COMMON | KINDS[kind] | settings.get(kind, {})) for kind in KINDS]
     few = min(seeds, 3)
     return [
@@ -152,12 +165,10 @@ def measure_quality(arguments: argparse.Namespace) -> dict[str, Any]:
     counts: dict[str, tuple[int, int]] = {}
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        for data in (*DATASETS, ENRICHED):
+        for data in (*DATASETS, ENRICHED, TITLES):
             with tempfile.TemporaryDirectory() as work:
-                loaded = load(
-                    data.removesuffix("_enriched"), arguments.data, Path(work), enrichment=data == ENRICHED
-                )
-            store(replace(loaded, name=data), folder)
+                loaded = load(data, arguments.data, Path(work))
+            store(loaded, folder)
             counts[data] = len(loaded.embeddings), loaded.left_out
         settings, tuning = chosen("kuairec", folder, arguments.workers)
         grouped: dict[tuple[str, str, str], list[dict[str, Any]]] = defaultdict(list)
@@ -183,7 +194,7 @@ def assemble(
         "datasets": tables["kinds"],
         "ablation": {"as it is": tables["kinds"]["kuairec"]["pcrq_vae"], **tables["ablation"]["kuairec"]},
         "sweep": tables["sweep"]["kuairec"],
-        "positives": tables["positives"]["kuairand"],
+        "positives": tables["positives"],
         "enrichment": tables["enrichment"][ENRICHED],
         "tuning": tuning,
         "speed": {},
@@ -199,6 +210,7 @@ def publish(document: dict[str, Any]) -> None:
 
 COLUMNS = ("collision", "concentration", "consistency")
 SECOND = ("concentration_second_category", "consistency_second_category")
+COMPANIONS = ("companions_depth_1", "companions_depth_2")
 
 
 def _tables(document: dict[str, Any]) -> list[tuple[str, list[tuple[str, ...]]]]:
@@ -210,7 +222,8 @@ def _tables(document: dict[str, Any]) -> list[tuple[str, list[tuple[str, ...]]]]
     ablation = _ordered(document["ablation"], ABLATIONS)
     tables.append(("kuairec, PCRQ-VAE without one thing at a time", _quality(ablation)))
     tables.append(("kuairec, what the paper leaves open", _quality(document["sweep"])))
-    tables.append(("kuairand, positives of the contrast", _quality(document["positives"])))
+    for data, rows in _ordered(document["positives"], ("kuairand", TITLES)).items():
+        tables.append((f"{data}, positives of the contrast", _quality(_ordered(rows, POSITIVES))))
     tables.append(
         ("kuairec, with the words on covers as enrichment", _quality(_ordered(document["enrichment"], KINDS)))
     )
@@ -225,8 +238,8 @@ def _ordered(rows: dict[str, Any], names: Iterable[str]) -> dict[str, Any]:
 
 
 def _quality(rows: dict[str, Any]) -> list[tuple[str, ...]]:
-    names = [name for name in (*COLUMNS, *SECOND) if name in next(iter(rows.values()))]
-    heads = [name.replace("_second_category", ", second level") for name in names]
+    names = [name for name in (*COLUMNS, *SECOND, *COMPANIONS) if name in next(iter(rows.values()))]
+    heads = [name.replace("_second_category", ", second level").replace("_depth_", " at ") for name in names]
     table: list[tuple[str, ...]] = [("", *heads, "perplexity by level", "neighbours", "stability", "seconds")]
     for row, summary in rows.items():
         table.append(
@@ -281,8 +294,8 @@ def _costs(speed: dict[str, Any]) -> list[str]:
     lines += ["", "## the prefix tree", ""]
     lines += [
         f"- {row['items']:,} items: built in {row['build_s']:.2f} s, {row['tree_mb']:.0f} MB; in a decode "
-        f"step {row['inside_us']:.0f} µs, {row['share_inside']:.2%}; by itself {row['alone_us']:.0f} µs, "
-        f"{row['share_alone']:.2%}"
+        f"step {row['inside_us']:.0f} µs, {row['share_inside']:.2%}, of which the mask "
+        f"{row['mask_us']:.0f} µs, {row['share_mask']:.2%}; by itself {row['alone_us']:.0f} µs, {row['share_alone']:.2%}"
         for row in speed["prefix_tree"]
     ]
     return lines

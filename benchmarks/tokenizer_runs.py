@@ -53,6 +53,7 @@ def store(data: DataSet, folder: Path) -> None:
     np.save(path / "embeddings.npy", data.embeddings)
     save_npz(path / "counts.npz", data.counts)
     np.savez(path / "yardsticks.npz", **data.yardsticks)
+    np.save(path / "companions.npy", data.companions)
 
 
 def run(jobs: Sequence[Job], folder: Path, workers: int) -> list[tuple[Job, dict[str, Any]]]:
@@ -106,7 +107,17 @@ def fit_and_judge(job: Job, folder: Path) -> dict[str, Any]:
             figures[f"consistency_depth_{depth}{suffix}"] = prefix.consistency
         figures[f"concentration{suffix}"] = judged[name].concentration
         figures[f"consistency{suffix}"] = judged[name].consistency
+    companions = np.load(path / "companions.npy")
+    if len(companions):
+        together = companions_together(found.codes, companions)
+        figures |= {f"companions_depth_{depth}": share for depth, share in enumerate(together, start=1)}
     return figures
+
+
+def companions_together(codes: np.ndarray, companions: np.ndarray) -> list[float]:
+    """Share of pairs under one prefix, at every depth but the last. (N, D), (P, 2) -> D - 1."""
+    same = codes[companions[:, 0]] == codes[companions[:, 1]]
+    return np.logical_and.accumulate(same, axis=1).mean(axis=0)[:-1].tolist()
 
 
 def summarise(results: Iterable[dict[str, Any]]) -> dict[str, Any]:

@@ -72,7 +72,7 @@ def reseed_dead(
 ) -> int:
     """Put unused codewords, up to B a level, on residuals of different items; returns how many moved.
 
-    residuals: (B, D, C) of a batch. used: (D, K) bool. Its optimiser moments are cleared: they
+    residuals: (B, D, C) of B items. used: (D, K) bool. Its optimiser moments are cleared: they
     belong to the place it was moved from.
     """
     moved = 0

@@ -147,30 +147,31 @@ def fair_prices(
 def _settle(cost: np.ndarray, prices: np.ndarray, most: int) -> np.ndarray:
     """Raise prices until no codeword is asked for by more than `most` points, as an auction would.
 
-    cost: (N, K). A codeword keeps its excess where the last point that may stay and the first that may
-    not would pay the same, as points of equal content do; and the auction is closed after `RAISES`
-    raises a codeword.
+    cost: (N, K). Points that would pay the same, as those of equal content do, stay or go together:
+    where the last that may stay and the first that may not are such, all of them stay, and the codeword
+    may keep that many. The auction is closed after `RAISES` raises a codeword.
     """
     size = len(prices)
     prices = prices.copy()
     code = (cost + prices).argmin(axis=1)
     counts = np.bincount(code, minlength=size)
-    whole = np.zeros(size, dtype=bool)
+    limits = np.full(size, most)
     for _ in range(RAISES * size):
-        dear = int(np.where(whole, 0, counts).argmax())
-        if whole[dear] or counts[dear] <= most:
+        dear = int((counts - limits).argmax())
+        if counts[dear] <= limits[dear]:
             break
         rows = np.flatnonzero(code == dear)
         own = cost[rows]
         others = own + prices
         others[:, dear] = np.inf
-        # What each would pay before it turned away; the `most` who would pay most stay.
+        # What each would pay before it turned away; those who would pay most stay.
         bid = np.sort(others.min(axis=1) - own[:, dear])[::-1]
-        price = (bid[most - 1] + bid[most]) / 2
-        if not bid[most] < price < bid[most - 1]:
-            whole[dear] = True
-            continue
-        prices[dear] = price
-        code[rows] = (own + prices).argmin(axis=1)
-        counts = np.bincount(code, minlength=size)
+        between = (bid[:-1] + bid[1:]) / 2
+        stay = 1 + np.flatnonzero((bid[1:] < between) & (between < bid[:-1]))
+        stay = stay[stay >= limits[dear]]
+        limits[dear] = stay[0] if len(stay) else counts[dear]
+        if len(stay):
+            prices[dear] = between[stay[0] - 1]
+            code[rows] = (own + prices).argmin(axis=1)
+            counts = np.bincount(code, minlength=size)
     return prices

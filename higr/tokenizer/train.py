@@ -95,7 +95,6 @@ def train_vae(
         if frozen and epoch == settled:
             refit_codebooks(model, embeddings, seed)
         used = torch.zeros(model.codewords.shape[:2], dtype=torch.bool)
-        last = torch.empty(0)
         for rows in batches.rows(config.batch_size):
             if frozen and objective.reconstruction == 0:
                 break  # nothing is left to learn
@@ -104,13 +103,13 @@ def train_vae(
             else:
                 loss, quantised = batches.all_terms(rows)
                 used[torch.arange(config.depth), quantised.codes] = True
-                last = quantised.residuals.detach()
             optimizer.zero_grad(set_to_none=True)
             loss.backward()
             optimizer.step()
             schedule.step()
         if epoch < settled - 1:
-            reseed_dead(model, last, used, optimizer, batches.generator)
+            residuals = batches.residuals(max(config.codebook_size, config.batch_size))
+            reseed_dead(model, residuals, used, optimizer, batches.generator)
         if progress is not None:
             progress("tokenizer", epoch + 1, config.epochs)
     return model.eval().requires_grad_(False)
@@ -149,6 +148,12 @@ class _Batches:
     def rows(self, size: int) -> Iterator[Tensor]:
         """All rows once, in random order, at most `size` at a time."""
         yield from torch.randperm(len(self.embeddings), generator=self.generator).split(size)
+
+    @torch.no_grad()
+    def residuals(self, size: int) -> Tensor:
+        """What each level is given of `size` items drawn anew, or of all there are. (B, D, C)."""
+        rows = torch.randperm(len(self.embeddings), generator=self.generator)[:size]
+        return self.model.quantise(self.model.latent(self._content(rows))).residuals
 
     def decoding(self, rows: Tensor) -> Tensor:
         """The reconstruction alone, of codes that stay as they are: its gradient reaches the decoder only."""

@@ -5,7 +5,7 @@ import pytest
 from scipy import stats
 
 from benchmarks.tokenizer import ABLATIONS, DATASETS, KINDS, SWEEPS, markdown, plan
-from benchmarks.tokenizer_runs import interval, summarise
+from benchmarks.tokenizer_runs import companions_together, interval, summarise
 from higr.config import TokenizerConfig
 
 SETTINGS = {"pcrq_vae": {"latent_dim": 12}, "rq_vae": {"latent_dim": 16}}
@@ -30,6 +30,12 @@ def test_summary_of_seeds() -> None:
     assert summary["perplexity"] == [2.0, 4.0]
     assert summary["stability"] == [1.0, 1.0]
     assert summary["rand"] == [1.0, 1.0]
+
+
+def test_companions_are_counted_under_whole_prefixes() -> None:
+    codes = np.array([[0, 1, 0], [0, 1, 1], [0, 2, 0], [1, 1, 0]])
+    pairs = np.array([[0, 1], [0, 2], [0, 3], [1, 1]])
+    assert companions_together(codes, pairs) == [0.75, 0.5]  # the pair of 0 and 3 shares its second code only
 
 
 def test_all_kinds_get_the_same_on_every_data_set() -> None:
@@ -65,7 +71,8 @@ def test_the_page_has_a_table_for_each_part() -> None:
         "datasets": {"kuairec": {"pcrq_vae": figures}},
         "ablation": {"as it is": figures},
         "enrichment": {"pcrq_vae": figures},
-        **{part: {"a row": figures} for part in ("sweep", "positives")},
+        "sweep": {"a row": figures},
+        "positives": {"kuairand": {"none": figures}},
         "speed": {},
     }
     page = markdown(document)

@@ -8,8 +8,11 @@ import torch
 
 from higr.config import TokenizerConfig
 from higr.errors import InputError
+from higr.tokenizer import train
+from higr.tokenizer.codebooks import reseed_dead
 from higr.tokenizer.fit import build_quantizer, fit_quantizer
 from higr.tokenizer.neighbours import content_neighbours
+from higr.tokenizer.pcrq_vae import PCRQVAE
 from higr.tokenizer.quality import measure
 from higr.tokenizer.quantizer import Quantizer
 from higr.tokenizer.train import build_vae
@@ -188,6 +191,24 @@ def test_codebooks_are_refitted_however_few_epochs_there_are(kind: str, epochs: 
     rows, _ = clusters(100)
     assert fitted(kind, rows, epochs=epochs).state()["prices"].any()
     assert not fitted(kind, rows, epochs=epochs, refit=False).state()["prices"].any()
+
+
+def test_dead_codewords_find_enough_items_although_the_last_batch_is_of_one(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    given: list[int] = []
+
+    def counted(model: PCRQVAE, residuals: torch.Tensor, *rest: Any) -> int:
+        given.append(len(residuals))
+        return reseed_dead(model, residuals, *rest)
+
+    monkeypatch.setattr(train, "reseed_dead", counted)
+    rows, _ = clusters(129)
+    fitted("rq_vae", rows, epochs=5, batch_size=8)
+    assert given == [16, 16, 16]  # a codebook's size: the epochs 1 to 3 of 5
+    given.clear()
+    fitted("rq_vae", rows, epochs=5, batch_size=64)
+    assert given == [64, 64, 64]
 
 
 def test_without_reconstruction_the_decoder_learns_nothing() -> None:

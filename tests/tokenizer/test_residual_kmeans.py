@@ -6,7 +6,7 @@ import pytest
 import torch
 from scipy.optimize import linear_sum_assignment
 
-from higr.tokenizer.residual_kmeans import CELLS, evenly, fair_prices, fit_residual_kmeans
+from higr.tokenizer.residual_kmeans import CELLS, _settle, evenly, fair_prices, fit_residual_kmeans
 from tests.tokenizer.worlds import clusters
 
 
@@ -52,6 +52,27 @@ def test_prices_are_those_of_the_cheapest_balanced_assignment() -> None:
     counts = np.bincount(code, minlength=5)
     assert np.abs(counts - 10).max() <= 1
     assert cost[np.arange(50), code].sum() == pytest.approx(best, rel=0.05)
+
+
+def test_points_that_pay_the_same_keep_no_others_from_being_shared_out() -> None:
+    """60 points on a line, three centres, 20 a codeword; points 19 and 20 are one, and go together."""
+    places = np.linspace(0, 0.6, 60)
+    places[20] = places[19]
+    cost = (places[:, None] - np.arange(3.0)[None]) ** 2
+    prices = _settle(cost, np.zeros(3), 20)
+    counts = np.bincount((cost + prices).argmin(axis=1), minlength=3)
+    assert counts.sum() == 60
+    assert counts.max() <= 21
+    assert counts.min() >= 18
+
+
+def test_points_of_equal_content_stay_with_one_codeword_and_the_others_share_the_rest() -> None:
+    """30 of 60 points are one: more than a codeword's share, and no price could part them."""
+    places = np.concatenate([np.zeros(30), np.linspace(0.1, 0.6, 30)])
+    cost = (places[:, None] - np.arange(3.0)[None]) ** 2
+    counts = np.bincount((cost + _settle(cost, np.zeros(3), 20)).argmin(axis=1), minlength=3)
+    assert counts[0] == 30
+    assert counts[1:].max() <= 20
 
 
 def test_new_items_are_placed_by_the_same_rule() -> None:
