@@ -295,7 +295,8 @@ def _costs(speed: dict[str, Any]) -> list[str]:
     lines += [
         f"- {row['items']:,} items: built in {row['build_s']:.2f} s, {row['tree_mb']:.0f} MB; in a decode "
         f"step {row['inside_us']:.0f} µs, {row['share_inside']:.2%}, of which the mask "
-        f"{row['mask_us']:.0f} µs, {row['share_mask']:.2%}; by itself {row['alone_us']:.0f} µs, {row['share_alone']:.2%}"
+        f"{row['mask_us']:.0f} µs, {row['share_mask']:.2%}; by itself {row['alone_us']:.0f} µs, "
+        f"{row['share_alone']:.2%}"
         for row in speed["prefix_tree"]
     ]
     return lines
