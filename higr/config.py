@@ -226,11 +226,40 @@ class TokenizerConfig(Section):
         return self
 
 
+def _size(
+    width: int, heads: int, encoder: int, planner: int, generator: int, feedforward: int
+) -> dict[str, int]:
+    return {
+        "width": width,
+        "heads": heads,
+        "encoder_layers": encoder,
+        "planner_layers": planner,
+        "generator_layers": generator,
+        "feedforward": feedforward,
+    }
+
+
+SIZES: dict[str, dict[str, int]] = {
+    "nano": _size(96, 4, 2, 3, 1, 256),
+    "small": _size(208, 8, 3, 4, 1, 512),
+    "base": _size(512, 8, 3, 4, 1, 896),
+    "large": _size(896, 14, 4, 6, 1, 1408),
+    "xl-1b": _size(2048, 16, 6, 12, 2, 3840),
+    "xl-2b": _size(2816, 22, 6, 12, 2, 5376),
+}
+"""About 1, 5, 25, 100, 1,000 and 2,000 million parameters at K 256 and D 3; shares of encoder, planner
+and generator are not reported by the paper."""
+
+
 class ModelConfig(Section):
     """Context encoder, slate planner, item generator (method, section 2)."""
 
+    size: str | None = Field(None, description="one of SIZES: fills the sizes that are not given")
     width: int = Field(128, ge=8, description="C, model width")
     heads: int = Field(4, ge=1)
+    kv_heads: int | None = Field(
+        None, ge=1, description="heads of keys and values (grouped-query attention); none: as many as heads"
+    )
     encoder_layers: int = Field(2, ge=1)
     planner_layers: int = Field(3, ge=1)
     generator_layers: int = Field(1, ge=1)
@@ -242,13 +271,40 @@ class ModelConfig(Section):
         description="engaged: positive feedback only, as the paper; "
         "all: every exposure, told apart by a feedback embedding",
     )
+    history_tokens: Literal["item", "code"] = Field(
+        "item", description="item: one pooled token an event; code: D tokens"
+    )
+    profile_tokens: Literal["sum", "field"] = Field(
+        "sum", description="sum: the profile is one token with the user; field: one token a field"
+    )
     max_slate_size: int = Field(10, ge=1, description="longest slate the planner can plan")
+    pooling: Literal["sum", "mean", "max"] = Field("sum", description="an item from its codes' embeddings")
+    generator_context: bool = Field(True, description="the generator attends to the context, too")
+    shared_generator: bool = Field(True, description="one generator for all positions")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _of_size(cls, values: Any) -> Any:
+        """Fill what `size` decides and nobody gave."""
+        if not isinstance(values, dict) or values.get("size") is None:
+            return values
+        size = values["size"]
+        if size not in SIZES:
+            raise ValueError(f"no size {size!r}; sizes are {', '.join(SIZES)}")
+        return {**SIZES[size], **values}
 
     @model_validator(mode="after")
     def _heads(self) -> Self:
         if self.width % (2 * self.heads):
             raise ValueError(f"width {self.width} is not a multiple of 2 * heads ({2 * self.heads})")
+        if self.kv_heads is not None and self.heads % self.kv_heads:
+            raise ValueError(f"heads {self.heads} is not a multiple of kv_heads {self.kv_heads}")
         return self
+
+    @property
+    def block(self) -> tuple[int, int, int, float, int | None]:
+        """What every block of layers is made with: width, heads, inner width, dropout, heads of keys."""
+        return self.width, self.heads, self.feedforward, self.dropout, self.kv_heads
 
 
 class TrainingConfig(Section):

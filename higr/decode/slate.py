@@ -71,7 +71,7 @@ def decode_slates(
     chosen: Tensor | None = None
     for position in range(longest):
         plan, caches = model.plan_step(context, position, chosen, caches)  # (B, C)
-        beams = beam_search(eligibility, beam_width, ItemStep(model, context, plan), cold_discount)
+        beams = beam_search(eligibility, beam_width, ItemStep(model, context, position, plan), cold_discount)
         score = beams.scores[:, 0]
         found = score > -torch.inf
         slots = torch.where(found, pick_items(eligibility, beams.leaves[:, 0], item_scores), tree.count)
@@ -82,24 +82,24 @@ def decode_slates(
         if position == longest - 1:
             break
         eligibility.strike(slots)
-        chosen = model.embed_items(catalog.code_tensor[best])
+        chosen = model.embedding.items(catalog.code_tensor[best])
     return DecodedSlates(items, scores)
 
 
 class ItemStep:
     """The generator as `beam_search` wants it: keeps the caches and re-orders them with the beams."""
 
-    def __init__(self, model: HiGR, context: Context, plan: Tensor) -> None:
-        self.model, self.context, self.plan = model, context, plan
+    def __init__(self, model: HiGR, context: Context, position: int, plan: Tensor) -> None:
+        self.model, self.context, self.position, self.plan = model, context, position, plan
         self.caches: list[KeyValue] | None = None
 
     def __call__(self, level: int, parents: Tensor | None, codes: Tensor | None) -> Tensor:
         if parents is None or codes is None:
-            x = self.model.preference(self.plan)[:, None]  # (B, 1, C)
+            x = self.model.generator.preference(self.plan)[:, None]  # (B, 1, C)
         else:
-            x = self.model.code_embedding(codes + self.model.level_offset[level - 1])  # (B, W, C)
+            x = self.model.embedding.level(level - 1, codes)  # (B, W, C)
             self.caches = [_follow(cache, parents) for cache in self.caches or []]
-        logits, self.caches = self.model.generate_step(self.context, level, x, self.caches)
+        logits, self.caches = self.model.generate_step(self.context, self.position, level, x, self.caches)
         return logits
 
 
