@@ -56,8 +56,11 @@ class EngagementConfig(Section):
 class DataConfig(Section):
     """From a source to checked tables, slates and a split by time."""
 
-    source: Literal["simulator", "kuairand", "kuairec", "tables"] = "simulator"
-    path: str | None = Field(None, description="folder of the source's files; none for simulator")
+    source: Literal["simulator", "kuairand", "kuairec", "amazon", "tables"] = "simulator"
+    path: str | None = Field(
+        None,
+        description="folder of the source's files (amazon: and the name of a set in it); none for simulator",
+    )
     simulator: SimulatorConfig = SimulatorConfig()
     engagement: EngagementConfig = EngagementConfig()
     slates: Literal["auto", "request", "session", "chunk"] = Field(

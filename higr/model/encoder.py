@@ -54,9 +54,7 @@ class ContextEncoder(nn.Module):
             return torch.cat([self.user_token.expand(len(batch), 1, -1), fields], dim=1)
         return (self.user_token + fields.sum(dim=1))[:, None]
 
-    def _history(
-        self, batch: ContextBatch, codes: Tensor, embedding: CodeEmbedding
-    ) -> tuple[Tensor, Tensor]:
+    def _history(self, batch: ContextBatch, codes: Tensor, embedding: CodeEmbedding) -> tuple[Tensor, Tensor]:
         """(B, T, C) and (B, T) bool; T is H, or D * H where every code is a token."""
         present = batch.items != PADDING  # (B, H)
         chosen = codes[batch.items.clamp(min=0).long()]  # (B, H, D)

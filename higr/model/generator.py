@@ -1,5 +1,7 @@
 """The fine item generator: a plan to D codes (arXiv 2512.24787, section 3.2)."""
 
+from typing import cast
+
 import torch
 from torch import Tensor, nn
 
@@ -31,7 +33,7 @@ class ItemGenerator(nn.Module):
 
     def project(self, memory: Tensor) -> GeneratorContext:
         """Keys and values of the context (B, S, C)."""
-        return [decoder.project(memory) for decoder in self.decoders]
+        return [self._decoder(which).project(memory) for which in range(len(self.decoders))]
 
     def forward(self, plans: Tensor, prefix: Tensor, context: GeneratorContext, mask: Tensor) -> Tensor:
         """Logits of all codes of all positions at once.
@@ -75,5 +77,8 @@ class ItemGenerator(nn.Module):
         """
         which = 0 if self.shared else position
         x = x + self.level_embedding.weight[level]
-        x, caches = self.decoders[which].step(x, context[which], mask, caches)
+        x, caches = self._decoder(which).step(x, context[which], mask, caches)
         return x @ self.head[level].T, caches
+
+    def _decoder(self, which: int) -> Decoder:
+        return cast(Decoder, self.decoders[which])

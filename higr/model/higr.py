@@ -8,7 +8,6 @@ c_d    ~ generator([p_m, c_1 .. c_{d-1}], memory)      higr.model.generator; one
 from dataclasses import dataclass
 from pathlib import Path
 
-import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
