@@ -97,9 +97,7 @@ def select(
     scores, best = candidates.topk(min(width, candidates.shape[1]), dim=1)
     rows = len(scores)
     nodes = children.nodes.reshape(rows, -1).gather(1, best)
-    codes = (
-        best % columns if children.codes is None else children.codes.reshape(rows, -1).gather(1, best)
-    )
+    codes = best % columns if children.codes is None else children.codes.reshape(rows, -1).gather(1, best)
     return scores, best // columns, nodes, codes
 
 
