@@ -12,6 +12,7 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from higr.config import ModelConfig
 from higr.data.schemas import Feedback
@@ -163,6 +164,29 @@ class HiGR(nn.Module):
         """`forward` from an encoded context: (B, M, D) codes -> (B, M, D, K) logits."""
         plans = self.plan(context, self.embed_items(slates[:, :-1]))
         return self.generate(context, plans, slates)
+
+    def losses(
+        self, contexts: ContextBatch, items: Tensor, codes: Tensor, smoothing: float = 0.0
+    ) -> tuple[Tensor, Tensor]:
+        """Next-code cross-entropy with teacher forcing (section 3.2, pretraining).
+
+        Args:
+            contexts: B contexts.
+            items: (B, M) catalogue positions, PADDING behind the end.
+            codes: (N, D) the catalogue's codes.
+            smoothing: share of the target that is spread over all codes.
+
+        Returns:
+            The sum over the codes of the target items, and their number.
+        """
+        present = (items != PADDING)[..., None]  # (B, M, 1)
+        slates = codes[items.clamp(min=0)]  # (B, M, D)
+        logits = self(contexts, codes, slates)  # (B, M, D, K)
+        wanted = slates.masked_fill(~present, PADDING).flatten()
+        total = F.cross_entropy(
+            logits.flatten(0, 2), wanted, ignore_index=PADDING, label_smoothing=smoothing, reduction="sum"
+        )
+        return total, present.sum() * self.depth
 
     # -- one step at a time -------------------------------------------------------------------
 
