@@ -17,10 +17,6 @@ import pyarrow.compute as pc
 import torch
 from higr.evaluation.measured import Measured
 from higr.evaluation.test_set import TestSet
-from higr.peers.build import build_peer
-from higr.peers.recommenders import OneRecRecommender, SASRecRecommender, TigerRecommender
-from higr.training.examples import build_examples
-from higr.training.fit import fit
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from benchmarks.quality_data import Prepared
@@ -32,8 +28,12 @@ from higr.decode.recommender import HiGRRecommender
 from higr.files import read_json, write_json
 from higr.model.higr import HiGR
 from higr.model.inputs import ProfileVocabulary
+from higr.peers.build import build_peer
+from higr.peers.recommenders import OneRecRecommender, SASRecRecommender, TigerRecommender
 from higr.slate import Recommender, Slate
 from higr.stages import disabled_items
+from higr.training.examples import build_examples
+from higr.training.fit import fit
 
 LONGEST = 10
 
