@@ -173,8 +173,8 @@ def tables(document: dict[str, Any]) -> list[Table]:
 def markdown(document: dict[str, Any]) -> str:
     machine = document["machine"]
     lines = [
-        f"Preset `{document['preset']}`; one thread a training, {machine['cpu']}, torch {machine['torch']}. Mean "
-        "and 95 % interval over users and seeds; differences are paired. Made by `make bench-quality`.",
+        f"Preset `{document['preset']}`; one thread a training, {machine['cpu']}, torch {machine['torch']}. "
+        "Mean and 95 % interval over users and seeds; differences are paired. Made by `make bench-quality`.",
     ]
     for title, rows in _tables(document):
         lines += ["", f"## {title}", "", _line(rows[0]), "|---" + "|---:" * (len(rows[0]) - 1) + "|"]
