@@ -14,7 +14,7 @@ WIDE, HIGH, LEFT = 480, 190, 44
 """Size of a panel of curves and room for its scale; pixels."""
 POINTS = 200
 """A longer series is drawn as the means of as many stretches."""
-PANEL, LABEL, LINE, TOP = 300, 92, 26, 30
+PANEL, LABEL, LINE, TOP = 300, 106, 26, 30
 """Width of a panel, room for model names, height of a line, room for the title; pixels."""
 
 
@@ -87,7 +87,9 @@ def curve_panel(title: str, records: Sequence[Mapping[str, Any]]) -> str:
         if not len(points):
             continue
         path = " ".join(f"{x:.1f},{y:.1f}" for x, y in map(place, points))
-        parts.append(f'<polyline points="{path}" fill="none" stroke="{color}" stroke-width="2"/>')
+        if len(points) == 1:
+            path = f"{path} {path}"  # a round cap makes it a dot
+        parts.append(f'<polyline points="{path}" class="curve" stroke="{color}"/>')
         parts.append(f'<text x="{legend}" y="14" class="tick end" style="fill:{color}">{name}</text>')
         legend -= 76
     if len(series["validation_loss"]):

@@ -87,7 +87,7 @@ def _colors(models: Sequence[str], subject: str) -> dict[str, str]:
 
 def _verdicts(evaluation: Evaluation) -> str:
     title = f"<h1>Slate evaluation: {evaluation.slates:,} test slates of {evaluation.users:,} users</h1>"
-    rivals = list(evaluation.against)
+    rivals = [model for model in evaluation.models if model in evaluation.against]
     if not rivals:
         return title
     first = evaluation.reference if evaluation.reference in rivals else rivals[0]
@@ -117,10 +117,10 @@ def _against(evaluation: Evaluation, colors: Mapping[str, str]) -> str:
     return (
         "<h2>Paired differences</h2>"
         f'<p class="soft">{escape(model_label(evaluation.subject))} minus each other model on the same '
-        f"slates, and as a share of the other; {evaluation.confidence:.0%} interval; p-value of "
-        f"{evaluation.permutations:,} sign flips over users after Holm's correction over the rows. One "
-        "training of each model: what another would give is not in these figures.</p>"
-        + tables.against(evaluation, colors)
+        f"slates, and as a share of the other; {evaluation.confidence:.0%} interval; p&#8209;value of "
+        f"{evaluation.permutations:,} sign flips over users after Holm's correction over the rows, coloured "
+        f"where it is at most {1 - evaluation.confidence:.2g}. One training of each model: what another "
+        "would give is not in these figures.</p>" + tables.against(evaluation, colors)
     )
 
 

@@ -52,11 +52,13 @@ def beyond_accuracy(evaluation: Evaluation, colors: Mapping[str, str]) -> str:
 def against(evaluation: Evaluation, colors: Mapping[str, str]) -> str:
     """A row a rival: the subject minus it, with intervals and adjusted p-values."""
     metrics = [metric for metric in evaluation.metrics if is_accuracy(metric)]
+    level = 1 - evaluation.confidence
     rows = [
         f"<tr>{_model(rival, colors, 'against ')}"
-        + "".join(_difference(differences.get(metric)) for metric in metrics)
+        + "".join(_difference(evaluation.against[rival].get(metric), level) for metric in metrics)
         + "</tr>"
-        for rival, differences in evaluation.against.items()
+        for rival in evaluation.models
+        if rival in evaluation.against
     ]
     return _table([model_label(evaluation.subject), *map(label, metrics)], rows)
 
@@ -89,22 +91,20 @@ def _slice_row(evaluation: Evaluation, part: Slice, metric: str) -> str:
 
 
 def _cell(metric: str, value: Interval, *, bold: bool = False, below: str = "") -> str:
-    if metric.split("@")[0] in SIGNED:
-        mean, low, high = (f"{number:+.0%}" for number in (value.mean, value.low, value.high))
-    else:
-        mean, low, high = (f"{number:.4f}" for number in (value.mean, value.low, value.high))
+    form, between = ("+.0%", "to") if metric.split("@")[0] in SIGNED else (".4f", "–")
+    mean, low, high = (format(number, form) for number in (value.mean, value.low, value.high))
     mean = f"<b>{mean}</b>" if bold else mean
-    return f"<td>{mean}<span>{low} – {high}</span>{below}</td>"
+    return f"<td>{mean}<span>{low} {between} {high}</span>{below}</td>"
 
 
-def _difference(value: Difference | None) -> str:
+def _difference(value: Difference | None, level: float) -> str:
     if value is None:
         return "<td>–</td>"
-    kind = "up" if value.low > 0 else "down" if value.high < 0 else ""
+    kind = "" if value.p_adjusted > level else "up" if value.mean > 0 else "down"
     ratio = f" ({value.ratio.mean - 1:+.1%})" if value.ratio is not None else ""
     return (
         f'<td><i class="{kind}">{value.mean:+.4f}{ratio}</i>'
-        f"<span>{value.low:+.4f} – {value.high:+.4f}</span><span>{p_text(value.p_adjusted)}</span></td>"
+        f"<span>{value.low:+.4f} to {value.high:+.4f}</span><span>{p_text(value.p_adjusted)}</span></td>"
     )
 
 

@@ -34,6 +34,7 @@ svg .name { font-size: 12px; fill: var(--ink); }
 svg .tick { font-size: 11px; fill: var(--soft); text-anchor: middle; }
 svg .tick.start { text-anchor: start; } svg .tick.end { text-anchor: end; }
 svg .grid { stroke: var(--line); }
+svg .curve { fill: none; stroke-width: 2; stroke-linejoin: round; stroke-linecap: round; }
 svg .bar { stroke-width: 4; stroke-linecap: round; opacity: 0.4; }
 .panels.curves { grid-template-columns: repeat(auto-fill, minmax(420px, 1fr)); }
 dl { display: grid; grid-template-columns: max-content 1fr; gap: 4px 18px; margin: 12px 0 0;
