@@ -434,8 +434,26 @@ class EvaluationConfig(Section):
     min_exposed: int = Field(1, ge=1, description="test slates with fewer exposures are left out")
     max_slates: int = Field(20_000, ge=1, description="test slates drawn at most")
     bootstrap: int = Field(1000, ge=100, description="resamples of users")
+    permutations: int = Field(10_000, ge=100, description="sign flips of users behind a p-value")
     confidence: float = Field(0.95, gt=0, lt=1)
     exclude_seen: bool = Field(True, description="no item the context already holds, for every model alike")
+    short_history: int = Field(10, ge=1, description="a history with fewer engaged items is short")
+    long_history: int = Field(30, ge=1, description="a history with at least as many engaged items is long")
+    head_share: float = Field(
+        0.2, gt=0, lt=1, description="share of the items exposed in training, the most viewed, that are head"
+    )
+    min_slice: int = Field(
+        100, ge=1, description="slices with fewer slates are named with their count, without figures"
+    )
+
+    @model_validator(mode="after")
+    def _histories_in_order(self) -> Self:
+        if self.short_history > self.long_history:
+            raise ValueError(
+                f"evaluation.short_history {self.short_history} is above long_history {self.long_history}; "
+                "a history would be both"
+            )
+        return self
 
 
 class MonitoringConfig(Section):

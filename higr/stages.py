@@ -30,8 +30,8 @@ from higr.data.prepare import prepare as run_prepare
 from higr.data.prepared import PreparedData
 from higr.data.schemas import LABELLED_EVENTS
 from higr.decode.recommender import HiGRRecommender
-from higr.evaluation.evaluate import BATCH
 from higr.evaluation.evaluate import evaluate as run_evaluate
+from higr.evaluation.held_out import BATCH
 from higr.evaluation.report import write_report as write_evaluation_report
 from higr.evaluation.results import Evaluation
 from higr.files import atomic_directory, write_json
@@ -43,7 +43,7 @@ from higr.tokenizer.quality import measure_quality
 from higr.tokenizer.report import write_report as write_tokenizer_report
 from higr.tokenizer.tokenizer import Tokenizer
 from higr.tokenizer.training_set import TrainingSet
-from higr.training.curves import write_curve
+from higr.training.curves import read_curve, write_curve
 from higr.training.loop import Progress, no_progress
 from higr.training.pretrain import pretrain as run_pretrain
 
@@ -180,31 +180,36 @@ def evaluate(
     out: Path,
     progress: Progress = no_progress,
 ) -> Figures:
-    """All models on the test slates: evaluation.json, report.html."""
+    """All models on the test slates: evaluation.json, measured/*.parquet, report.html."""
     prepared = PreparedData.load(data)
     catalog = Catalog.load(tokens / "catalog.parquet")
     slates = prepared.split("test")
     disabled = disabled_items(prepared.items)
     beam = config.decode.beam_width
     incumbent = Incumbent.load(baseline)
-    evaluation = run_evaluate(
-        {
-            "popularity": Popularity.fit(prepared),
-            "incumbent": incumbent,
-            "higr_pretrained": HiGRRecommender(HiGR.load(pretrained / "model"), catalog, beam, disabled),
-            "higr": HiGRRecommender(HiGR.load(aligned / "model"), catalog, beam, disabled),
-        },
-        slates,
-        _history(prepared, config).contexts(slates),
-        prepared.items,
-        config.evaluation,
-        config.seed,
-        reference="popularity",
-        progress=progress,
-    )
     with atomic_directory(out) as aside:
+        evaluation = run_evaluate(
+            {
+                "popularity": Popularity.fit(prepared),
+                "incumbent": incumbent,
+                "higr_pretrained": HiGRRecommender(HiGR.load(pretrained / "model"), catalog, beam, disabled),
+                "higr": HiGRRecommender(HiGR.load(aligned / "model"), catalog, beam, disabled),
+            },
+            slates,
+            _history(prepared, config).contexts(slates),
+            prepared.items,
+            config.evaluation,
+            config.seed,
+            reference="popularity",
+            subject="higr",
+            training=prepared.train_events,
+            catalog=catalog,
+            progress=progress,
+            keep=aside / "measured",
+        )
         evaluation.save(aside)
-        write_evaluation_report(evaluation, aside / "report.html", "higr")
+        curves = {"Pretraining": read_curve(pretrained), "Alignment": read_curve(aligned)}
+        write_evaluation_report(evaluation, aside / "report.html", curves)
     return {
         f"{model}_{metric}": round(mean, 6)
         for model, row in _means(evaluation).items()
