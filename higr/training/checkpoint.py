@@ -11,7 +11,9 @@ own files are pickles: resume from your own checkpoints alone; bundles hold none
 
 import json
 import shutil
-from collections.abc import Mapping
+import warnings
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -60,7 +62,9 @@ class Checkpoints:
             shutil.rmtree(aside, ignore_errors=True)
             aside.mkdir(parents=True)
         self.world.wait()
-        save(_tensors(model, optimizer, best), checkpoint_id=str(aside), no_dist=self.world.size == 1)
+        tensors = _tensors(model, optimizer, best)
+        with _quiet():
+            save(tensors, checkpoint_id=str(aside), no_dist=self.world.size == 1)
         if self.world.first:
             document = {"schema_version": SCHEMA_VERSION, "identity": self.identity, **position}
             write_json(aside / POSITION, {**document, "best": best is not None})
@@ -92,7 +96,8 @@ class Checkpoints:
         self._check(path, document["identity"])
         tensors = _tensors(model, optimizer, best if document["best"] else None)
         try:
-            load(tensors, checkpoint_id=str(path), no_dist=self.world.size == 1)
+            with _quiet():
+                load(tensors, checkpoint_id=str(path), no_dist=self.world.size == 1)
         except (CheckpointException, OSError, RuntimeError, ValueError, EOFError) as error:
             raise InputError(
                 f"checkpoint {path} cannot be read ({str(error).strip().splitlines()[-1]}); "
@@ -114,6 +119,14 @@ class Checkpoints:
                     f"checkpoint {path} has {name} {theirs}, this training {ours}; "
                     f"use what it was started with, or remove {self.directory} to start again"
                 )
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """DCP warns that one process saves alone, which is meant."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message=r"torch\.distributed is disabled")
+        yield
 
 
 def _tensors(

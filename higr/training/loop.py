@@ -40,7 +40,8 @@ FREE_TO_CHANGE = {
     "log_every",
     "save_every_steps",
 }
-"""Settings that a resumed training may have otherwise: losses stay the same but for rounding."""
+"""Settings that a resumed training may have otherwise: losses stay the same but for rounding,
+and for what dropout draws when a batch is parted in another way."""
 
 
 def no_progress(label: str, done: int, total: int) -> None:
