@@ -13,13 +13,12 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from higr.evaluation.test_set import TestSet
-
 from higr import stages
 from higr.catalog import Catalog
 from higr.config import RunConfig
 from higr.data.context import HistoryIndex
 from higr.data.prepared import PreparedData
+from higr.evaluation.held_out import HeldOut
 
 SLATES = (5, 10)
 DATA: dict[str, dict[str, Any]] = {
@@ -98,14 +97,14 @@ class Prepared:
     def catalog(self, seed: int) -> Catalog:
         return Catalog.load(self._tokens(seed) / "catalog.parquet")
 
-    def test_set(self, split: str, size: int, catalog: Catalog, most: int) -> TestSet:
+    def test_set(self, split: str, size: int, catalog: Catalog, most: int) -> HeldOut:
         """Slates of exactly `size` exposures of `validation` or `test`, at most `most` of them."""
         data = PreparedData.load(self._data(size))
         slates = data.split(split)
         section = self.config.evaluation.model_copy(
             update={"k": size, "min_exposed": size if self.name == "kuairand" else 1, "max_slates": most}
         )
-        return TestSet.draw(
+        return HeldOut.draw(
             slates,
             self.history.contexts(slates),
             data.items,

@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from higr.evaluation.compare import compare, summary
-from higr.evaluation.measured import Measured
 from rich.table import Table
 
 from benchmarks.quality_runs import Result
+from higr.evaluation.compare import compare, summary
+from higr.evaluation.measured import Measured
 from higr.files import atomic_file, write_json
 
 SUBJECT = "higr"

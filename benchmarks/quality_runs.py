@@ -15,8 +15,6 @@ from typing import Any
 
 import pyarrow.compute as pc
 import torch
-from higr.evaluation.measured import Measured
-from higr.evaluation.test_set import TestSet
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from benchmarks.quality_data import Prepared
@@ -25,6 +23,8 @@ from higr.baseline.popularity import Popularity
 from higr.catalog import Catalog
 from higr.config import ModelConfig, RunConfig
 from higr.decode.recommender import HiGRRecommender
+from higr.evaluation.held_out import HeldOut
+from higr.evaluation.measured import Measured
 from higr.files import read_json, write_json
 from higr.model.higr import HiGR
 from higr.model.inputs import ProfileVocabulary
@@ -140,7 +140,7 @@ def load(job: Job, data: Prepared) -> Result:
     return Result(job, measured, lengths, read_json(path / "figures.json"))
 
 
-def _of_every_length(test: TestSet, row: str, recommender: Recommender) -> Iterator[tuple[int, list[Slate]]]:
+def _of_every_length(test: HeldOut, row: str, recommender: Recommender) -> Iterator[tuple[int, list[Slate]]]:
     """Slates of 1 to 10 items. What is filled place by place is decoded once; a session beam every time."""
     session = isinstance(recommender, OneRecRecommender) and recommender.rule == "session"
     longest = test.generate(row, recommender, LONGEST)
