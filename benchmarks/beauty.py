@@ -1,0 +1,92 @@
+"""Amazon Beauty 2014 as leave-last-out: each user's last purchase is the test, the one before validation.
+
+Users and items with at least five purchases; the products without a title are left out, so there are
+22,332 users and 12,086 items where the papers have 22,363 and 12,101.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pyarrow.parquet as pq
+import torch
+
+from higr.catalog import Catalog
+from higr.config import ModelConfig
+from higr.data.schemas import Feedback
+from higr.model.inputs import ContextBatch, ProfileVocabulary, encode_contexts
+from higr.slate import Recommender, UserContext
+
+K = 10
+BATCH = 512
+
+
+@dataclass(frozen=True)
+class Purchases:
+    """Attributes:
+    sequences: item ids of each user, oldest first.
+    titles: of each item id.
+    """
+
+    sequences: list[tuple[str, ...]]
+    titles: dict[str, str]
+
+    def before(self, users: Sequence[int], back: int) -> tuple[list[UserContext], list[str]]:
+        """What was known before each user's purchase number `back` from the end, and that purchase."""
+        chosen = [self.sequences[user] for user in users]
+        return [context(items[:-back]) for items in chosen], [items[-back] for items in chosen]
+
+
+def load(folder: Path) -> Purchases:
+    """Read `amazon2014-beauty.*.parquet`."""
+    events = pq.read_table(folder / "amazon2014-beauty.inter.parquet")
+    items = pq.read_table(folder / "amazon2014-beauty.items.parquet")
+    users, times = events["user_id"].to_numpy(), events["timestamp"].to_numpy()
+    order = np.lexsort((np.arange(len(users)), times, users))
+    bought = np.array([str(item) for item in events["item_id"].to_pylist()], dtype=object)[order]
+    ends = np.flatnonzero(np.diff(users[order])) + 1
+    titles = dict(zip(map(str, items["item_id"].to_pylist()), items["title"].to_pylist(), strict=True))
+    return Purchases([tuple(part) for part in np.split(bought, ends)], titles)
+
+
+def context(items: Sequence[str]) -> UserContext:
+    return UserContext("", tuple(items), (int(Feedback.ENGAGED),) * len(items))
+
+
+def last_items(data: Purchases, catalog: Catalog, config: ModelConfig) -> tuple[ContextBatch, torch.Tensor]:
+    """One example a user: the third last purchase after those before it."""
+    contexts, targets = data.before(range(len(data.sequences)), 3)
+    return _encoded(contexts, targets, catalog, config)
+
+
+def every_item(data: Purchases, catalog: Catalog, config: ModelConfig) -> tuple[ContextBatch, torch.Tensor]:
+    """One example a training purchase but each user's first, after those before it."""
+    pairs = [(context(items[:i]), items[i]) for items in data.sequences for i in range(1, len(items) - 2)]
+    contexts, targets = zip(*pairs, strict=True)
+    return _encoded(contexts, targets, catalog, config)
+
+
+def _encoded(
+    contexts: Sequence[UserContext], targets: Sequence[str], catalog: Catalog, config: ModelConfig
+) -> tuple[ContextBatch, torch.Tensor]:
+    batch = encode_contexts(contexts, catalog, ProfileVocabulary({}), config)
+    return batch, torch.tensor([[catalog.position[item]] for item in targets])
+
+
+def measure(recommender: Recommender, contexts: list[UserContext], targets: list[str]) -> dict[str, float]:
+    """recall@10 and NDCG@10 over all items that the user has not bought before; no sampled negatives."""
+    ranks = np.array(list(_ranks(recommender, contexts, targets)))
+    return {
+        f"recall@{K}": float((ranks < K).mean()),
+        f"ndcg@{K}": float(np.where(ranks < K, 1 / np.log2(ranks + 2), 0).mean()),
+    }
+
+
+def _ranks(recommender: Recommender, contexts: list[UserContext], targets: list[str]) -> Iterator[int]:
+    """Place of each target from 0; K where it is not among the first K."""
+    for start in range(0, len(contexts), BATCH):
+        users = contexts[start : start + BATCH]
+        slates = recommender.recommend(users, K, [frozenset(user.item_ids) for user in users])
+        for slate, target in zip(slates, targets[start : start + BATCH], strict=True):
+            yield slate.item_ids.index(target) if target in slate.item_ids else K
