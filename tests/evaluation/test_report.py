@@ -128,6 +128,14 @@ def test_every_section_has_its_figures(evaluation: Evaluation) -> None:
     assert "step 0 step 20" in page
 
 
+@pytest.mark.parametrize(("p_adjusted", "colour"), [(0.05, "up"), (0.06, "")])
+def test_a_difference_is_coloured_by_its_adjusted_p_value(
+    evaluation: Evaluation, p_adjusted: float, colour: str
+) -> None:
+    page = html(with_figures(evaluation, (0.2, 0.4), (0.1, 0.3), p_adjusted))
+    assert f'<td><i class="{colour}">+0.1000' in page
+
+
 def test_a_long_curve_is_drawn_as_means_of_stretches() -> None:
     records = [{"steps": i, "train_loss": float(i % 2), "validation_loss": None} for i in range(10_000)]
     panel = curve_panel("Long", records)
