@@ -146,6 +146,11 @@ def test_a_long_curve_is_drawn_as_means_of_stretches() -> None:
     assert curve_panel("None", [{"steps": 0}]) == ""
 
 
+def test_a_curve_of_one_point_is_a_dot() -> None:
+    panel = curve_panel("One", [{"steps": 4, "train_loss": 1.0, "validation_loss": None}])
+    assert panel.count("<circle") == 1
+
+
 def test_titles_are_escaped(evaluation: Evaluation) -> None:
     page = html(evaluation)
     assert "&lt;b&gt;Title&lt;/b&gt; of i03" in page
