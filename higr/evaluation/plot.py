@@ -87,9 +87,10 @@ def curve_panel(title: str, records: Sequence[Mapping[str, Any]]) -> str:
         if not len(points):
             continue
         path = " ".join(f"{x:.1f},{y:.1f}" for x, y in map(place, points))
-        if len(points) == 1:
-            path = f"{path} {path}"  # a round cap makes it a dot
         parts.append(f'<polyline points="{path}" class="curve" stroke="{color}"/>')
+        if len(points) == 1:
+            x, y = place(points[0])
+            parts.append(f'<circle cx="{x:.1f}" cy="{y:.1f}" r="3" fill="{color}"/>')
         parts.append(f'<text x="{legend}" y="14" class="tick end" style="fill:{color}">{name}</text>')
         legend -= 76
     if len(series["validation_loss"]):

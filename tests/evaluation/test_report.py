@@ -128,6 +128,14 @@ def test_every_section_has_its_figures(evaluation: Evaluation) -> None:
     assert "step 0 step 20" in page
 
 
+@pytest.mark.parametrize(("p_adjusted", "colour"), [(0.05, "up"), (0.06, "")])
+def test_a_difference_is_coloured_by_its_adjusted_p_value(
+    evaluation: Evaluation, p_adjusted: float, colour: str
+) -> None:
+    page = html(with_figures(evaluation, (0.2, 0.4), (0.1, 0.3), p_adjusted))
+    assert f'<td><i class="{colour}">+0.1000' in page
+
+
 def test_a_long_curve_is_drawn_as_means_of_stretches() -> None:
     records = [{"steps": i, "train_loss": float(i % 2), "validation_loss": None} for i in range(10_000)]
     panel = curve_panel("Long", records)
@@ -136,6 +144,11 @@ def test_a_long_curve_is_drawn_as_means_of_stretches() -> None:
     assert "step 24" in panel  # the middle of the first of 200 stretches
     assert "<circle" not in panel
     assert curve_panel("None", [{"steps": 0}]) == ""
+
+
+def test_a_curve_of_one_point_is_a_dot() -> None:
+    panel = curve_panel("One", [{"steps": 4, "train_loss": 1.0, "validation_loss": None}])
+    assert panel.count("<circle") == 1
 
 
 def test_titles_are_escaped(evaluation: Evaluation) -> None:
