@@ -22,7 +22,7 @@ from higr.config import TrainingConfig
 from higr.errors import HigrError
 from higr.files import write_json
 from higr.training.batches import Batches, Source
-from higr.training.checkpoint import Checkpoints
+from higr.training.checkpoint import Checkpoints, identity
 from higr.training.curves import StepLog
 from higr.training.examples import Examples
 from higr.training.optimizer import build_optimizer, set_learning_rate
@@ -31,17 +31,6 @@ from higr.training.world import World
 
 Progress = Callable[[str, int, int], None]
 """(what is being done, steps done, steps in all)."""
-
-FREE_TO_CHANGE = {
-    "parallel",
-    "accumulation",
-    "compile",
-    "checkpoint_activations",
-    "log_every",
-    "save_every_steps",
-}
-"""Settings that a resumed training may have otherwise: losses stay the same but for rounding,
-and for what dropout draws when a batch is parted in another way."""
 
 
 def no_progress(label: str, done: int, total: int) -> None:
@@ -127,14 +116,8 @@ class _Training:
         self.checkpoints: Checkpoints | None = None
         self.log: StepLog | None = None
         if directory is not None:
-            shapes = {name: list(value.shape) for name, value in objective.state_dict().items()}
-            identity = settings.model_dump(exclude=FREE_TO_CHANGE) | {"seed": seed, "label": label}
-            identity |= {f"shape of {name}": shape for name, shape in shapes.items()}
-            identity |= {
-                "data": data.fingerprint,
-                "held_out": None if held_out is None else held_out.fingerprint,
-            }
-            self.checkpoints = Checkpoints(directory / "checkpoints", self.world, identity)
+            own_identity = identity(objective, data, held_out, settings, seed=seed, label=label)
+            self.checkpoints = Checkpoints(directory / "checkpoints", self.world, own_identity)
 
     @property
     def step(self) -> int:

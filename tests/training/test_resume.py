@@ -40,6 +40,7 @@ def train(
     model = tiny.model(dropout, width)
     options = {"save_every_steps": 2, **changes}
     seed = options.pop("seed", 0)
+    model.user_token.data += options.pop("start", 0)
     curve = fit(
         model,
         tiny.examples(count),
@@ -141,6 +142,7 @@ def test_half_a_line_and_half_a_checkpoint_are_passed_over(tmp_path: Path, whole
         ({"epochs": 9}, "has epochs 3, this training 9"),
         ({"precision": "bf16"}, "has precision fp32, this training bf16"),
         ({"seed": 1}, "has seed 0, this training 1"),
+        ({"start": 1}, "has weights at the start [0-9a-f]+, this training [0-9a-f]+"),
         ({"count": 51}, "has data [0-9a-f]+, this training [0-9a-f]+"),
     ],
 )
