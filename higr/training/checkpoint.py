@@ -10,6 +10,7 @@ own files are pickles: resume from your own checkpoints alone; bundles hold none
 """
 
 import json
+import pickle
 import shutil
 import warnings
 from collections.abc import Iterator, Mapping
@@ -135,7 +136,14 @@ class Checkpoints:
         try:
             with _quiet():
                 load(tensors, checkpoint_id=str(path), no_dist=self.world.size == 1)
-        except (CheckpointException, OSError, RuntimeError, ValueError, EOFError) as error:
+        except (
+            CheckpointException,
+            pickle.UnpicklingError,
+            OSError,
+            RuntimeError,
+            ValueError,
+            EOFError,
+        ) as error:
             raise InputError(
                 f"checkpoint {path} cannot be read ({str(error).strip().splitlines()[-1]}); "
                 f"remove {self.directory} to start again"

@@ -19,7 +19,7 @@ from torch.distributed.checkpoint.state_dict import get_model_state_dict
 from torch.distributed.tensor import DTensor
 
 from higr.config import TrainingConfig
-from higr.errors import HigrError
+from higr.errors import HigrError, InputError
 from higr.files import write_json
 from higr.training.batches import Batches, Source
 from higr.training.checkpoint import Checkpoints, identity
@@ -101,6 +101,13 @@ class _Training:
         self.settings, self.seed, self.label, self.directory = settings, seed, label, directory
         self.world = World.join(settings.parallel)
         self.progress = progress if self.world.first else no_progress
+        own_rows = settings.batch_size // self.world.size
+        if own_rows % settings.accumulation:
+            raise InputError(
+                f"{label}: batch_size {settings.batch_size} gives each of {self.world.size} processes "
+                f"{own_rows} rows, which cannot be computed in {settings.accumulation} parts; "
+                "change training.accumulation"
+            )
         share = {"rank": self.world.rank, "processes": self.world.size}
         self.batches = Batches(data, settings.batch_size, seed=seed, **share)
         self.held_out = (
@@ -248,7 +255,10 @@ class _Training:
             sums += torch.stack([value.double() for value in self._losses(batch)])
         total, count = self.world.sum(sums).tolist()
         if not math.isfinite(total):
-            raise HigrError(f"{self.label}: validation loss is {total / count}; lower the learning rate")
+            raise HigrError(
+                f"{self.label}: validation loss is {total / count} after {self.step} steps; "
+                "lower the learning rate"
+            )
         return total / count
 
     # -- what is kept -------------------------------------------------------------------------

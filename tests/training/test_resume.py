@@ -171,9 +171,10 @@ def test_what_changes_no_loss_may_change(tmp_path: Path, changes: dict) -> None:
     assert losses == pytest.approx([record["train_loss"] for record in expected[1:]], rel=1e-6)
 
 
-def test_a_damaged_checkpoint_says_what_to_do(tmp_path: Path) -> None:
-    stop(tmp_path, 5)
-    (file,) = (tmp_path / "checkpoints").glob("step-*/*.distcp")
+@pytest.mark.parametrize("name", ["__0_0.distcp", ".metadata"])
+def test_a_damaged_checkpoint_says_what_to_do(tmp_path: Path, name: str) -> None:
+    stop(tmp_path, 3)
+    (file,) = (tmp_path / "checkpoints").glob(f"step-*/{name}")
     file.write_bytes(file.read_bytes()[:100])
     with pytest.raises(
         InputError, match=r"checkpoint .* cannot be read .* remove .*checkpoints to start again"
