@@ -7,7 +7,6 @@ divides S, nobody reads what another process trains on, and a place in the order
 epoch and batch.
 """
 
-import hashlib
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -18,6 +17,7 @@ import torch
 
 from higr.errors import InputError
 from higr.training.examples import Examples
+from higr.training.fingerprint import fingerprint
 from higr.training.targets import PADDING, Targets
 
 
@@ -51,10 +51,7 @@ class InMemory:
 
     @property
     def fingerprint(self) -> str:
-        digest = hashlib.sha256()
-        for column in self.examples.columns().values():
-            digest.update(np.ascontiguousarray(column.numpy()).data)
-        return digest.hexdigest()
+        return fingerprint(self.examples.columns().values())
 
     def shard(self, number: int) -> Examples:
         return self.examples[number :: self.shards]

@@ -10,6 +10,7 @@ own files are pickles: resume from your own checkpoints alone; bundles hold none
 """
 
 import json
+import pickle
 import shutil
 import warnings
 from collections.abc import Iterator, Mapping
@@ -24,12 +25,49 @@ from torch.distributed.checkpoint.state_dict import get_state_dict, set_state_di
 from torch.distributed.checkpoint.state_dict_loader import load
 from torch.distributed.checkpoint.state_dict_saver import save
 
+from higr.config import TrainingConfig
 from higr.errors import InputError
 from higr.files import read_json, write_json
+from higr.training.batches import Source
+from higr.training.fingerprint import fingerprint
 from higr.training.world import World
 
 SCHEMA_VERSION = 1
 POSITION = "position.json"
+
+
+FREE_TO_CHANGE = {
+    "parallel",
+    "accumulation",
+    "compile",
+    "checkpoint_activations",
+    "log_every",
+    "save_every_steps",
+}
+"""Settings that a resumed training may have otherwise: losses stay the same but for rounding,
+and for what dropout draws when a batch is parted in another way."""
+
+
+def identity(
+    objective: nn.Module,
+    data: Source,
+    held_out: Source | None,
+    settings: TrainingConfig,
+    *,
+    seed: int,
+    label: str,
+) -> dict[str, Any]:
+    """What a checkpoint shares with a training that may resume from it, by name."""
+    weights = objective.state_dict()
+    return {
+        **{f"shape of {name}": list(value.shape) for name, value in weights.items()},
+        **settings.model_dump(exclude=FREE_TO_CHANGE),
+        "seed": seed,
+        "label": label,
+        "data": data.fingerprint,
+        "held_out": None if held_out is None else held_out.fingerprint,
+        "weights at the start": fingerprint(weights.values()),
+    }
 
 
 class Checkpoints:
@@ -37,7 +75,7 @@ class Checkpoints:
 
     Args:
         directory: where they lie; all processes must see the same files.
-        identity: what a checkpoint must share with the training that resumes from it, by name.
+        identity: see `identity`.
     """
 
     def __init__(self, directory: Path, world: World, identity: Mapping[str, Any]) -> None:
@@ -98,7 +136,14 @@ class Checkpoints:
         try:
             with _quiet():
                 load(tensors, checkpoint_id=str(path), no_dist=self.world.size == 1)
-        except (CheckpointException, OSError, RuntimeError, ValueError, EOFError) as error:
+        except (
+            CheckpointException,
+            pickle.UnpicklingError,
+            OSError,
+            RuntimeError,
+            ValueError,
+            EOFError,
+        ) as error:
             raise InputError(
                 f"checkpoint {path} cannot be read ({str(error).strip().splitlines()[-1]}); "
                 f"remove {self.directory} to start again"
@@ -112,7 +157,7 @@ class Checkpoints:
         return document
 
     def _check(self, path: Path, found: Mapping[str, Any]) -> None:
-        for name in sorted({*self.identity, *found}):
+        for name in (*self.identity, *(found.keys() - self.identity.keys())):
             ours, theirs = self.identity.get(name), found.get(name)
             if ours != theirs:
                 raise InputError(

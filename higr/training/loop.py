@@ -19,10 +19,10 @@ from torch.distributed.checkpoint.state_dict import get_model_state_dict
 from torch.distributed.tensor import DTensor
 
 from higr.config import TrainingConfig
-from higr.errors import HigrError
+from higr.errors import HigrError, InputError
 from higr.files import write_json
 from higr.training.batches import Batches, Source
-from higr.training.checkpoint import Checkpoints
+from higr.training.checkpoint import Checkpoints, identity
 from higr.training.curves import StepLog
 from higr.training.examples import Examples
 from higr.training.optimizer import build_optimizer, set_learning_rate
@@ -31,17 +31,6 @@ from higr.training.world import World
 
 Progress = Callable[[str, int, int], None]
 """(what is being done, steps done, steps in all)."""
-
-FREE_TO_CHANGE = {
-    "parallel",
-    "accumulation",
-    "compile",
-    "checkpoint_activations",
-    "log_every",
-    "save_every_steps",
-}
-"""Settings that a resumed training may have otherwise: losses stay the same but for rounding,
-and for what dropout draws when a batch is parted in another way."""
 
 
 def no_progress(label: str, done: int, total: int) -> None:
@@ -112,6 +101,13 @@ class _Training:
         self.settings, self.seed, self.label, self.directory = settings, seed, label, directory
         self.world = World.join(settings.parallel)
         self.progress = progress if self.world.first else no_progress
+        own_rows = settings.batch_size // self.world.size
+        if own_rows % settings.accumulation:
+            raise InputError(
+                f"{label}: batch_size {settings.batch_size} gives each of {self.world.size} processes "
+                f"{own_rows} rows, which cannot be computed in {settings.accumulation} parts; "
+                "change training.accumulation"
+            )
         share = {"rank": self.world.rank, "processes": self.world.size}
         self.batches = Batches(data, settings.batch_size, seed=seed, **share)
         self.held_out = (
@@ -127,14 +123,8 @@ class _Training:
         self.checkpoints: Checkpoints | None = None
         self.log: StepLog | None = None
         if directory is not None:
-            shapes = {name: list(value.shape) for name, value in objective.state_dict().items()}
-            identity = settings.model_dump(exclude=FREE_TO_CHANGE) | {"seed": seed, "label": label}
-            identity |= {f"shape of {name}": shape for name, shape in shapes.items()}
-            identity |= {
-                "data": data.fingerprint,
-                "held_out": None if held_out is None else held_out.fingerprint,
-            }
-            self.checkpoints = Checkpoints(directory / "checkpoints", self.world, identity)
+            own_identity = identity(objective, data, held_out, settings, seed=seed, label=label)
+            self.checkpoints = Checkpoints(directory / "checkpoints", self.world, own_identity)
 
     @property
     def step(self) -> int:
@@ -265,7 +255,10 @@ class _Training:
             sums += torch.stack([value.double() for value in self._losses(batch)])
         total, count = self.world.sum(sums).tolist()
         if not math.isfinite(total):
-            raise HigrError(f"{self.label}: validation loss is {total / count}; lower the learning rate")
+            raise HigrError(
+                f"{self.label}: validation loss is {total / count} after {self.step} steps; "
+                "lower the learning rate"
+            )
         return total / count
 
     # -- what is kept -------------------------------------------------------------------------

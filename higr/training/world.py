@@ -1,5 +1,6 @@
 """The processes that train together: this one alone, or those that torchrun started."""
 
+import atexit
 import os
 from dataclasses import dataclass
 
@@ -41,6 +42,7 @@ class World:
             raise InputError(f"{size} processes were started with training.parallel none; set ddp or fsdp")
         if size > 1 and not dist.is_initialized():
             dist.init_process_group("cpu:gloo,cuda:nccl" if device.type == "cuda" else "gloo")
+            atexit.register(dist.destroy_process_group)
         return cls(rank, size, device)
 
     @property

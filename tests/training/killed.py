@@ -36,8 +36,6 @@ def main() -> None:
         directory=directory,
         progress=progress,
     )
-    if together:
-        torch.distributed.destroy_process_group()
 
 
 if __name__ == "__main__":

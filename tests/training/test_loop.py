@@ -197,6 +197,16 @@ def test_embeddings_and_vectors_do_not_decay() -> None:
     assert (after["linear.weight"].abs() < before["linear.weight"].abs()).all()
 
 
+def test_a_batch_must_come_apart_into_equal_parts() -> None:
+    settings = TrainingConfig.model_validate(SETTINGS).model_copy(update={"accumulation": 3})
+    with pytest.raises(InputError, match="each of 1 processes 16 rows, which cannot be computed in 3 parts"):
+        train(Line(), DATA, None, settings, seed=0, label="fit")
+    with pytest.raises(
+        ValueError, match=r"batch_size 16 is not a multiple of shards \* accumulation \(4 \* 3\)"
+    ):
+        TrainingConfig.model_validate({**SETTINGS, "accumulation": 3, "shards": 4})
+
+
 def test_several_processes_must_be_told_what_to_share(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("WORLD_SIZE", "4")
     with pytest.raises(InputError, match=r"4 processes were started with training\.parallel none"):

@@ -40,6 +40,7 @@ def train(
     model = tiny.model(dropout, width)
     options = {"save_every_steps": 2, **changes}
     seed = options.pop("seed", 0)
+    model.user_token.data += options.pop("start", 0)
     curve = fit(
         model,
         tiny.examples(count),
@@ -141,6 +142,7 @@ def test_half_a_line_and_half_a_checkpoint_are_passed_over(tmp_path: Path, whole
         ({"epochs": 9}, "has epochs 3, this training 9"),
         ({"precision": "bf16"}, "has precision fp32, this training bf16"),
         ({"seed": 1}, "has seed 0, this training 1"),
+        ({"start": 1}, "has weights at the start [0-9a-f]+, this training [0-9a-f]+"),
         ({"count": 51}, "has data [0-9a-f]+, this training [0-9a-f]+"),
     ],
 )
@@ -169,9 +171,10 @@ def test_what_changes_no_loss_may_change(tmp_path: Path, changes: dict) -> None:
     assert losses == pytest.approx([record["train_loss"] for record in expected[1:]], rel=1e-6)
 
 
-def test_a_damaged_checkpoint_says_what_to_do(tmp_path: Path) -> None:
-    stop(tmp_path, 5)
-    (file,) = (tmp_path / "checkpoints").glob("step-*/*.distcp")
+@pytest.mark.parametrize("name", ["__0_0.distcp", ".metadata"])
+def test_a_damaged_checkpoint_says_what_to_do(tmp_path: Path, name: str) -> None:
+    stop(tmp_path, 3)
+    (file,) = (tmp_path / "checkpoints").glob(f"step-*/{name}")
     file.write_bytes(file.read_bytes()[:100])
     with pytest.raises(
         InputError, match=r"checkpoint .* cannot be read .* remove .*checkpoints to start again"

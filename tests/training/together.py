@@ -39,7 +39,6 @@ def main() -> None:
         if dist.get_rank() == 0:
             weights = {name: value.tolist() for name, value in model.state_dict().items()}
             (directory / f"{name}.json").write_text(json.dumps({"curve": curve, "weights": weights}))
-    dist.destroy_process_group()
 
 
 if __name__ == "__main__":
