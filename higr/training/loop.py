@@ -205,7 +205,7 @@ class _Training:
         Returns:
             The sum of the losses, the number predicted, and the examples, over all processes.
         """
-        parts = self.settings.accumulation
+        parts, batch = self.settings.accumulation, self._here(batch)
         size = len(batch) // parts
         sums = torch.zeros(3, dtype=torch.float64, device=self.world.device)
         for part in range(parts):
@@ -220,10 +220,13 @@ class _Training:
         torch._foreach_mul_(gradients, self.world.size / count)
         return loss, int(count), int(rows)
 
+    def _here(self, batch: Examples) -> Examples:
+        return batch.map(lambda tensor: tensor.to(self.world.device))
+
     def _losses(self, batch: Examples) -> tuple[Tensor, Tensor]:
-        device = self.world.device
-        batch = batch.map(lambda tensor: tensor.to(device, non_blocking=True))
-        with torch.autocast(device.type, torch.bfloat16, enabled=self.settings.precision == "bf16"):
+        with torch.autocast(
+            self.world.device.type, torch.bfloat16, enabled=self.settings.precision == "bf16"
+        ):
             return self.model(batch)
 
     # -- one epoch ----------------------------------------------------------------------------
@@ -252,7 +255,7 @@ class _Training:
         self.model.eval()
         sums = torch.zeros(2, dtype=torch.float64, device=self.world.device)
         for batch in self.held_out.epoch(0):
-            sums += torch.stack([value.double() for value in self._losses(batch)])
+            sums += torch.stack([value.double() for value in self._losses(self._here(batch))])
         total, count = self.world.sum(sums).tolist()
         if not math.isfinite(total):
             raise HigrError(

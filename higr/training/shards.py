@@ -6,8 +6,8 @@
       shard-00001.parquet       rows 1, S + 1, ...
 
 Every column is a fixed-size list, so a shard is read as one array a column. A process opens its own
-shards alone and holds them in memory: at H 64 and M 5 a row is 370 bytes, so a hundred million
-slates over 8 processes are 4.6 GB each.
+shards alone and holds them in memory: at H 64 and M 5 a row is some 400 bytes, so a hundred million
+slates over 8 processes are 5 GB each.
 """
 
 from collections.abc import Iterable

@@ -30,17 +30,27 @@ def torchrun(module: str, *arguments: object) -> int:
     return process.returncode
 
 
-def train(directory: Path) -> tuple[HiGR, list[dict]]:
-    """The same training in this process alone."""
+class StopError(Exception):
+    """The test has seen enough."""
+
+
+def train(directory: Path, last: int | None = None) -> tuple[HiGR, list[dict]]:
+    """The same training in this process alone; `StopError` after step `last`."""
+
+    def progress(label: str, step: int, total: int) -> None:
+        if step == last:
+            raise StopError
+
     model = tiny.model(dropout=0.0)
     curve = fit(
         model,
         tiny.examples(50),
         tiny.examples(12, seed=1),
         tiny.codes(),
-        tiny.settings(),
+        tiny.settings(save_every_steps=2 if last else 0),
         seed=0,
         directory=directory,
+        progress=progress,
     )
     return model, curve
 
@@ -76,15 +86,21 @@ def test_two_processes_give_the_losses_and_weights_of_one(
         torch.testing.assert_close(torch.tensor(found["weights"][name]), value, rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.parametrize("first", [2, 1])
 def test_a_training_goes_on_with_another_number_of_processes(
-    tmp_path: Path, alone: tuple[HiGR, list[dict], list[dict]]
+    tmp_path: Path, alone: tuple[HiGR, list[dict], list[dict]], first: int
 ) -> None:
-    """Two processes with FSDP are killed; one goes on to the losses of one process from the start."""
+    """Two processes with FSDP are killed and one goes on, or the other way round."""
     _, curve, steps = alone
-    assert torchrun("tests.training.killed", tmp_path, 11) != 0
-    assert [path.name for path in (tmp_path / "checkpoints").glob("step-*")] == ["step-00000010"]
-    _, found = train(tmp_path)
-    assert [r["validation_loss"] for r in found] == pytest.approx(
-        [r["validation_loss"] for r in curve], rel=1e-6
-    )
+    if first == 2:
+        assert torchrun("tests.training.killed", tmp_path, 11) != 0
+        assert [path.name for path in (tmp_path / "checkpoints").glob("step-*")] == ["step-00000010"]
+        _, found = train(tmp_path)
+        assert [r["validation_loss"] for r in found] == pytest.approx(
+            [r["validation_loss"] for r in curve], rel=1e-6
+        )
+    else:
+        with pytest.raises(StopError):
+            train(tmp_path, last=11)
+        assert torchrun("tests.training.killed", tmp_path) == 0
     assert [s["loss"] for s in read_steps(tmp_path)] == pytest.approx([s["loss"] for s in steps], rel=1e-5)
