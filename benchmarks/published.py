@@ -78,10 +78,12 @@ BEAM = 20
 class BinarySASRec(SASRec):
     """As published: each next item against one item drawn from all, by binary cross-entropy."""
 
-    def losses(self, contexts: ContextBatch, items: Tensor, codes: Tensor) -> tuple[Tensor, Tensor]:
-        """As `SASRec.losses`, which it is in evaluation."""
+    def losses(
+        self, contexts: ContextBatch, items: Tensor, codes: Tensor, smoothing: float = 0.0
+    ) -> tuple[Tensor, Tensor]:
+        """As `SASRec.losses`, which it is in evaluation; smoothing has no meaning in training."""
         if not self.training:
-            return super().losses(contexts, items, codes)
+            return super().losses(contexts, items, codes, smoothing)
         history = self.engaged(contexts)
         following = torch.cat([history[:, 1:], items[:, :1]], dim=1)  # (B, H)
         known = history != self.catalog_size
