@@ -29,7 +29,7 @@ from benchmarks.tokenizer_runs import interval
 from higr.catalog import Catalog
 from higr.config import ModelConfig
 from higr.files import atomic_file, read_json, write_json
-from higr.model.inputs import ContextBatch, ProfileVocabulary
+from higr.model.inputs import PADDING, ContextBatch, ProfileVocabulary
 from higr.peers.recommenders import SASRecRecommender, TigerRecommender
 from higr.peers.sasrec import SASRec
 from higr.peers.tiger import Tiger
@@ -86,7 +86,7 @@ class BinarySASRec(SASRec):
             return super().losses(contexts, items, codes, smoothing)
         history = self.engaged(contexts)
         following = torch.cat([history[:, 1:], items[:, :1]], dim=1)  # (B, H)
-        known = history != self.catalog_size
+        known = (history != self.catalog_size) & (items[:, :1] != PADDING)
         hidden, after = self(history)[known], following[known]
         drawn = torch.randint(self.catalog_size, after.shape)
         good, bad = ((hidden * self.item_embedding(chosen)).sum(dim=-1) for chosen in (after, drawn))
