@@ -9,14 +9,20 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 import torch
 
+from benchmarks.tokenizer_data import FAR
 from higr.catalog import Catalog
-from higr.config import ModelConfig
-from higr.data.schemas import Feedback
+from higr.config import EmbeddingConfig, ModelConfig, TokenizerConfig
+from higr.data.conform import conform
+from higr.data.prepared import PreparedData
+from higr.data.schemas import ITEMS, LABELLED_EVENTS, SLATES, USERS, Feedback
 from higr.model.inputs import ContextBatch, ProfileVocabulary, encode_contexts
 from higr.slate import Recommender, UserContext
+from higr.tokenizer.catalogue import build_catalog
+from higr.tokenizer.tokenizer import Tokenizer
 
 K = 10
 BATCH = 512
@@ -52,6 +58,41 @@ def load(folder: Path) -> Purchases:
 
 def context(items: Sequence[str]) -> UserContext:
     return UserContext("", tuple(items), (int(Feedback.ENGAGED),) * len(items))
+
+
+def numbered(data: Purchases) -> Catalog:
+    """SASRec looks at no codes: any distinct ones."""
+    ids = sorted(data.titles)
+    side = int(np.ceil(len(ids) ** 0.5))
+    return Catalog.build(ids, np.stack(np.divmod(np.arange(len(ids)), side), axis=1), side)
+
+
+def tokenized(data: Purchases) -> Catalog:
+    """RQ-VAE of three codes of 256 and a fourth where items collide, as TIGER's, from TF-IDF of titles."""
+    titles = pa.table(
+        {
+            "item_id": list(data.titles),
+            "category": ["product"] * len(data.titles),
+            "text": list(data.titles.values()),
+        }
+    )
+    items = conform(titles, ITEMS, "items").cast(ITEMS)
+    weights = {"cooccurrence_weight": 0.0, "category_weight": 0.0, "numeric_weight": 0.0}
+    config = TokenizerConfig(
+        kind="rq_vae",
+        embedding=EmbeddingConfig(text_dim=256, given_weight=0.0, enrichment_weight=0.0, **weights),
+        depth=3,
+        codebook_size=256,
+        latent_dim=32,
+        layer_weight=1.0,
+        commitment=0.25,
+        collisions="extend",
+        stability=False,
+    )
+    nothing = (LABELLED_EVENTS.empty_table(), items, USERS.empty_table(), SLATES.empty_table())
+    prepared = PreparedData(*nothing, pa.table({}), {"validation_start": FAR.isoformat()})
+    tokenizer = Tokenizer.fit(prepared, config, 0)
+    return build_catalog(tokenizer.encode(items), tokenizer)[0]
 
 
 def last_items(data: Purchases, catalog: Catalog, config: ModelConfig) -> tuple[ContextBatch, torch.Tensor]:

@@ -17,30 +17,23 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
 import torch
 from rich.console import Console
 from rich.table import Table
 from torch import Tensor
 from torch.nn import functional as F
 
-from benchmarks.beauty import Purchases, every_item, last_items, load, measure
+from benchmarks.beauty import Purchases, every_item, last_items, load, measure, numbered, tokenized
 from benchmarks.machine import machine
-from benchmarks.tokenizer_data import FAR
 from benchmarks.tokenizer_runs import interval
 from higr.catalog import Catalog
-from higr.config import EmbeddingConfig, ModelConfig, TokenizerConfig
-from higr.data.conform import conform
-from higr.data.prepared import PreparedData
-from higr.data.schemas import ITEMS, LABELLED_EVENTS, SLATES, USERS
+from higr.config import ModelConfig
 from higr.files import atomic_file, read_json, write_json
-from higr.model.inputs import ContextBatch, ProfileVocabulary
+from higr.model.inputs import PADDING, ContextBatch, ProfileVocabulary
 from higr.peers.recommenders import SASRecRecommender, TigerRecommender
 from higr.peers.sasrec import SASRec
 from higr.peers.tiger import Tiger
 from higr.slate import Recommender
-from higr.tokenizer.catalogue import build_catalog
-from higr.tokenizer.tokenizer import Tokenizer
 from higr.training.loop import train
 
 RESULTS = Path(__file__).parent / "results"
@@ -85,13 +78,15 @@ BEAM = 20
 class BinarySASRec(SASRec):
     """As published: each next item against one item drawn from all, by binary cross-entropy."""
 
-    def losses(self, contexts: ContextBatch, items: Tensor, codes: Tensor) -> tuple[Tensor, Tensor]:
-        """As `SASRec.losses`, which it is in evaluation."""
+    def losses(
+        self, contexts: ContextBatch, items: Tensor, codes: Tensor, smoothing: float = 0.0
+    ) -> tuple[Tensor, Tensor]:
+        """As `SASRec.losses`, which it is in evaluation; smoothing has no meaning in training."""
         if not self.training:
-            return super().losses(contexts, items, codes)
+            return super().losses(contexts, items, codes, smoothing)
         history = self.engaged(contexts)
         following = torch.cat([history[:, 1:], items[:, :1]], dim=1)  # (B, H)
-        known = history != self.catalog_size
+        known = (history != self.catalog_size) & (items[:, :1] != PADDING)
         hidden, after = self(history)[known], following[known]
         drawn = torch.randint(self.catalog_size, after.shape)
         good, bad = ((hidden * self.item_embedding(chosen)).sum(dim=-1) for chosen in (after, drawn))
@@ -113,7 +108,7 @@ def main() -> None:
     console, data = Console(), load(arguments.data)
     for name in arguments.models:
         console.log(f"{name}: {'semantic IDs from titles' if name == 'tiger' else 'any codes'}")
-        catalog = _tokenized(data) if name == "tiger" else _numbered(data)
+        catalog = tokenized(data) if name == "tiger" else numbered(data)
         epochs = arguments.epochs or EPOCHS[name]
 
         def run(
@@ -243,41 +238,6 @@ def _row(name: str, runs: Sequence[dict[str, Any]], tried: Sequence[float], epoc
         row[f"published {metric}"] = PUBLISHED[name][metric]
         row[f"ratio {metric}"] = row[metric]["mean"] / PUBLISHED[name][metric]
     return row
-
-
-def _numbered(data: Purchases) -> Catalog:
-    """SASRec looks at no codes: any distinct ones."""
-    ids = sorted(data.titles)
-    side = int(np.ceil(len(ids) ** 0.5))
-    return Catalog.build(ids, np.stack(np.divmod(np.arange(len(ids)), side), axis=1), side)
-
-
-def _tokenized(data: Purchases) -> Catalog:
-    """RQ-VAE of three codes of 256 and a fourth where items collide, as TIGER's, from TF-IDF of titles."""
-    titles = pa.table(
-        {
-            "item_id": list(data.titles),
-            "category": ["product"] * len(data.titles),
-            "text": list(data.titles.values()),
-        }
-    )
-    items = conform(titles, ITEMS, "items").cast(ITEMS)
-    weights = {"cooccurrence_weight": 0.0, "category_weight": 0.0, "numeric_weight": 0.0}
-    config = TokenizerConfig(
-        kind="rq_vae",
-        embedding=EmbeddingConfig(text_dim=256, given_weight=0.0, enrichment_weight=0.0, **weights),
-        depth=3,
-        codebook_size=256,
-        latent_dim=32,
-        layer_weight=1.0,
-        commitment=0.25,
-        collisions="extend",
-        stability=False,
-    )
-    nothing = (LABELLED_EVENTS.empty_table(), items, USERS.empty_table(), SLATES.empty_table())
-    prepared = PreparedData(*nothing, pa.table({}), {"validation_start": FAR.isoformat()})
-    tokenizer = Tokenizer.fit(prepared, config, 0)
-    return build_catalog(tokenizer.encode(items), tokenizer)[0]
 
 
 HEADER = ("model", "parameters", "recall@10", "published", "ratio", "NDCG@10", "published", "ratio")

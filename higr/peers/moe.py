@@ -41,7 +41,7 @@ class MixtureOfExperts(nn.Module):
         equation 4); OneRec does not say how it balances.
 
         Args:
-            present: (...) bool, tokens that count: x without its last axis.
+            present: (...) bool, tokens that count: x without its last axis; where none does, it is 0.
 
         Raises:
             RuntimeError: no forward pass in training since the last call.
@@ -49,6 +49,7 @@ class MixtureOfExperts(nn.Module):
         if self._routed is None:
             raise RuntimeError("balance: run a forward pass in training mode first")
         (logits, experts), self._routed = self._routed, None
-        probability = logits[present].softmax(dim=-1).mean(dim=0)  # (E,)
-        choices = F.one_hot(experts[present].flatten(), self.count).to(probability.dtype).mean(dim=0)
-        return self.count * (probability * choices).sum()
+        weight = present.flatten()[:, None] / present.sum().clamp(min=1)
+        choices = F.one_hot(experts, self.count).sum(dim=-2) / self.chosen  # (..., E)
+        probability = (logits.softmax(dim=-1).flatten(0, -2) * weight).sum(dim=0)  # (E,)
+        return self.count * (probability * (choices.flatten(0, -2) * weight).sum(dim=0)).sum()

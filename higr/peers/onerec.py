@@ -90,7 +90,9 @@ class OneRec(nn.Module):
         x = x.unflatten(1, (slate, depth + 1))[:, :, :-1]
         return torch.einsum("bmdc,dkc->bmdk", x, self.head)
 
-    def losses(self, contexts: ContextBatch, items: Tensor, codes: Tensor) -> tuple[Tensor, Tensor]:
+    def losses(
+        self, contexts: ContextBatch, items: Tensor, codes: Tensor, smoothing: float = 0.0
+    ) -> tuple[Tensor, Tensor]:
         """Sum of cross-entropies over the codes of the target slates, and how many were summed.
 
         With experts, in training, the loss that balances them is added, so many times.
@@ -99,11 +101,15 @@ class OneRec(nn.Module):
             contexts: B contexts.
             items: (B, M) catalogue positions, PADDING behind the end.
             codes: (N, D) of the catalogue.
+            smoothing: share of each target that is spread over all codes.
         """
         present = items != PADDING  # (B, M)
         slates = codes[items.clamp(min=0)]  # (B, M, D)
         logits = self.slate_logits(self.encode(contexts, codes), slates)
-        total = F.cross_entropy(logits[present].flatten(0, 1), slates[present].flatten(), reduction="sum")
+        wanted = slates.masked_fill(~present[..., None], PADDING).flatten()
+        total = F.cross_entropy(
+            logits.flatten(0, 2), wanted, ignore_index=PADDING, label_smoothing=smoothing, reduction="sum"
+        )
         count = present.sum() * self.depth
         if self.experts is not None and self.training:
             tokens = present.repeat_interleave(self.depth + 1, dim=1)  # (B, M * (D + 1))

@@ -61,28 +61,35 @@ class SASRec(nn.Module):
         """(..., C) -> (..., N) logits of all items."""
         return hidden @ self.item_embedding.weight[:-1].T
 
-    def losses(self, contexts: ContextBatch, items: Tensor, codes: Tensor) -> tuple[Tensor, Tensor]:
+    def losses(
+        self, contexts: ContextBatch, items: Tensor, codes: Tensor, smoothing: float = 0.0
+    ) -> tuple[Tensor, Tensor]:
         """Sum of cross-entropies over the catalogue, and how many were summed.
 
         Targets are the slate's items, all of them after the newest engaged item; in training also each
         engaged item of the history after those before it, as published. Not in evaluation: these were
-        trained on with the slates before, and a loss that holds them would not tell overfitting.
+        trained on with the slates before, and a loss that holds them would not tell overfitting. A
+        context without any item in its slate adds nothing.
 
         Args:
             contexts: B contexts.
             items: (B, M) catalogue positions, PADDING behind the end.
             codes: not looked at.
+            smoothing: share of each target that is spread over all items.
         """
         history = self.engaged(contexts)
         hidden = self(history)
         present = items != PADDING  # (B, M)
-        taken = self.scores(hidden[:, -1]).log_softmax(dim=-1).gather(1, items.clamp(min=0))
+        log_probs = self.scores(hidden[:, -1]).log_softmax(dim=-1)  # (B, N)
+        taken = log_probs.gather(1, items.clamp(min=0)) * (1 - smoothing)
+        if smoothing:
+            taken = taken + smoothing * log_probs.mean(dim=1, keepdim=True)
         total, count = -taken[present].sum(), present.sum()
         if self.training:
-            after = history[:, :-1] != self.catalog_size  # then the next is an item, too
-            following = history[:, 1:][after]
+            after = (history[:, :-1] != self.catalog_size) & present.any(dim=1, keepdim=True)
+            following = history[:, 1:][after]  # an item, too: behind the first there are only items
             logits = self.scores(hidden[:, :-1][after])
-            total = total + F.cross_entropy(logits, following, reduction="sum")
+            total = total + F.cross_entropy(logits, following, label_smoothing=smoothing, reduction="sum")
             count = count + len(following)
         return total, count
 

@@ -66,18 +66,24 @@ class Tiger(nn.Module):
         x = self.decoder(self.dropout(x.flatten(1, 2)), context.keys, context.mask, rows=count)
         return torch.einsum("bmdc,dkc->bmdk", x.unflatten(1, (count, depth)), self.head)
 
-    def losses(self, contexts: ContextBatch, items: Tensor, codes: Tensor) -> tuple[Tensor, Tensor]:
+    def losses(
+        self, contexts: ContextBatch, items: Tensor, codes: Tensor, smoothing: float = 0.0
+    ) -> tuple[Tensor, Tensor]:
         """Sum of cross-entropies over the codes of the target items, and how many were summed.
 
         Args:
             contexts: B contexts, each encoded once.
             items: (B, M) catalogue positions, PADDING behind the end; each is a target of its own.
             codes: (N, D) of the catalogue.
+            smoothing: share of each target that is spread over all codes.
         """
         present = items != PADDING  # (B, M)
         targets = codes[items.clamp(min=0)]  # (B, M, D)
         logits = self.next_logits(self.encode(contexts, codes), targets)
-        total = F.cross_entropy(logits[present].flatten(0, 1), targets[present].flatten(), reduction="sum")
+        wanted = targets.masked_fill(~present[..., None], PADDING).flatten()
+        total = F.cross_entropy(
+            logits.flatten(0, 2), wanted, ignore_index=PADDING, label_smoothing=smoothing, reduction="sum"
+        )
         return total, present.sum() * self.depth
 
     def step(

@@ -1,15 +1,18 @@
 """What `higr.slate.Recommender` promises, asked of every peer. Run: pytest tests/peers"""
 
 from collections.abc import Callable, Iterable
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from torch import nn
 
 from higr.catalog import Catalog
 from higr.errors import InputError
+from higr.model.inputs import PADDING
 from higr.peers.recommenders import OneRecRecommender, SASRecRecommender, TigerRecommender
 from higr.slate import Recommender, UserContext
 from tests.peers.small import (
@@ -142,3 +145,55 @@ def test_sasrec_serves_its_own_catalogue_alone() -> None:
     catalog = catalog_of(0, 20)
     with pytest.raises(InputError, match="slate size 0: at least 1"):
         SASRecRecommender(sasrec(0, catalog), catalog).recommend([UserContext("u")], 0)
+
+
+MODELS = {
+    "onerec": onerec,
+    "experts": lambda seed, catalog: onerec(seed, catalog, EXPERTS),
+    "tiger": tiger,
+    "sasrec": sasrec,
+}
+
+
+def without_dropout(model: nn.Module) -> nn.Module:
+    for module in model.modules():
+        if isinstance(module, nn.Dropout):
+            module.p = 0.0
+    return model.train()
+
+
+@pytest.mark.parametrize("kind", MODELS)
+def test_a_row_without_target_adds_nothing_in_training(kind: str) -> None:
+    """The trainer fills batches up with such rows; all parameters take part all the same."""
+    catalog = catalog_of(0, 20)
+    model: Any = without_dropout(MODELS[kind](0, catalog))
+    users = [user(5, catalog), user(4, catalog), user(3, catalog)]
+    items = torch.tensor([[4, 9], [7, PADDING], [PADDING, PADDING]])
+    total, count = model.losses(batch_of(users, catalog), items, catalog.code_tensor)
+    expected, number = model.losses(batch_of(users[:2], catalog), items[:2], catalog.code_tensor)
+    torch.testing.assert_close(total, expected)
+    assert count == number
+    total, count = model.losses(batch_of(users[2:], catalog), items[2:], catalog.code_tensor)
+    total.backward()
+    assert total == count == 0
+    unused = [name for name, parameter in model.named_parameters() if parameter.grad is None]
+    assert unused == []
+
+
+@pytest.mark.parametrize("kind", MODELS)
+def test_smoothing_is_what_torch_calls_so(kind: str) -> None:
+    catalog = catalog_of(0, 20)
+    model: Any = MODELS[kind](0, catalog)
+    batch, items = batch_of([user(5, catalog)], catalog), torch.tensor([[4, 9, PADDING]])
+    plain, count = model.losses(batch, items, catalog.code_tensor)
+    half, _ = model.losses(batch, items, catalog.code_tensor, smoothing=0.5)
+    most, _ = model.losses(batch, items, catalog.code_tensor, smoothing=0.9999)
+    if kind == "sasrec":
+        even = -2 * model.scores(model(model.engaged(batch))[:, -1]).log_softmax(-1).mean()
+    else:
+        context, codes = model.encode(batch, catalog.code_tensor), catalog.code_tensor[items[:, :2]]
+        logits = (model.next_logits if kind == "tiger" else model.slate_logits)(context, codes)
+        even = -logits.log_softmax(-1).mean(dim=-1).sum()
+    torch.testing.assert_close(half, (plain + even) / 2)
+    torch.testing.assert_close(most, even, rtol=1e-3, atol=1e-3)
+    assert count == (2 if kind == "sasrec" else 6)
