@@ -328,6 +328,39 @@ class TrainingConfig(Section):
         False, description="fill short targets with what was exposed but not engaged; not in the paper"
     )
     patience: int = Field(2, ge=1, description="epochs without a better validation loss before stopping")
+    shards: int = Field(
+        1,
+        ge=1,
+        description="S, parts the data is dealt to: a multiple of the processes, a divisor of batch_size; "
+        "decides the order of examples, the number of processes does not",
+    )
+    parallel: Literal["none", "ddp", "fsdp"] = Field(
+        "none",
+        description="what torchrun's processes share: ddp: gradients; fsdp: weights and optimiser state, too",
+    )
+    accumulation: int = Field(1, ge=1, description="parts a process computes its share of a batch in")
+    precision: Literal["fp32", "bf16"] = Field(
+        "fp32", description="bf16: of matrix products, by autocast; weights and optimiser stay fp32"
+    )
+    compile: bool = Field(
+        False, description="torch.compile every block: pays on a GPU, and in long trainings"
+    )
+    checkpoint_activations: bool = Field(
+        False, description="compute every block's forward pass again in the backward pass: less memory"
+    )
+    log_every: int = Field(1, ge=1, description="steps between two lines of steps.jsonl")
+    save_every_steps: int = Field(
+        0, ge=0, description="steps between two checkpoints; 0: only at the end of every epoch"
+    )
+
+    @model_validator(mode="after")
+    def _batches_can_be_shared(self) -> Self:
+        if self.batch_size % (self.shards * self.accumulation):
+            raise ValueError(
+                f"batch_size {self.batch_size} is not a multiple of shards * accumulation "
+                f"({self.shards} * {self.accumulation})"
+            )
+        return self
 
 
 class AlignConfig(Section):

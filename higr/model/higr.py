@@ -11,6 +11,7 @@ from pathlib import Path
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from higr.config import ModelConfig
 from higr.errors import BundleError
@@ -18,7 +19,7 @@ from higr.files import atomic_file, read_json, write_json
 from higr.model.embedding import CodeEmbedding
 from higr.model.encoder import ContextEncoder
 from higr.model.generator import GeneratorContext, ItemGenerator
-from higr.model.inputs import ContextBatch, ProfileVocabulary
+from higr.model.inputs import PADDING, ContextBatch, ProfileVocabulary
 from higr.model.layers import KeyValue
 from higr.model.planner import SlatePlanner
 
@@ -105,6 +106,29 @@ class HiGR(nn.Module):
         """(B, M, C) plans and (B, M, D) forced codes -> (B, M, D, K) logits; the last code is not seen."""
         prefix = self.embedding(codes)[..., :-1, :]  # (B, M, D - 1, C)
         return self.generator(plans, prefix, context.generator, context.mask)
+
+    def losses(
+        self, contexts: ContextBatch, items: Tensor, codes: Tensor, smoothing: float = 0.0
+    ) -> tuple[Tensor, Tensor]:
+        """Next-code cross-entropy with teacher forcing (section 3.2, pretraining).
+
+        Args:
+            contexts: B contexts.
+            items: (B, M) catalogue positions, PADDING behind the end.
+            codes: (N, D) the catalogue's codes.
+            smoothing: share of the target that is spread over all codes.
+
+        Returns:
+            The sum over the codes of the target items, and their number.
+        """
+        present = (items != PADDING)[..., None]  # (B, M, 1)
+        slates = codes[items.clamp(min=0)]  # (B, M, D)
+        logits = self(contexts, codes, slates)  # (B, M, D, K)
+        wanted = slates.masked_fill(~present, PADDING).flatten()
+        total = F.cross_entropy(
+            logits.flatten(0, 2), wanted, ignore_index=PADDING, label_smoothing=smoothing, reduction="sum"
+        )
+        return total, present.sum() * self.depth
 
     # -- one step at a time: decoding ---------------------------------------------------------
 

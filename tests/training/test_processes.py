@@ -1,0 +1,90 @@
+"""Run: pytest tests/training
+
+Two processes on this machine, started by torchrun, give what one process gives.
+"""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from higr.model.higr import HiGR
+from higr.training.curves import read_steps
+from higr.training.fit import fit
+from higr.training.shards import write_shards
+from tests.training import tiny
+from tests.training.together import LAYOUTS
+
+ROOT = Path(__file__).resolve().parents[2]
+pytestmark = pytest.mark.slow
+
+
+def torchrun(module: str, *arguments: object) -> int:
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "-m"]
+    process = subprocess.run(
+        [*command, module, *map(str, arguments)], cwd=ROOT, check=False, timeout=300, capture_output=True
+    )
+    return process.returncode
+
+
+def train(directory: Path) -> tuple[HiGR, list[dict]]:
+    """The same training in this process alone."""
+    model = tiny.model(dropout=0.0)
+    curve = fit(
+        model,
+        tiny.examples(50),
+        tiny.examples(12, seed=1),
+        tiny.codes(),
+        tiny.settings(),
+        seed=0,
+        directory=directory,
+    )
+    return model, curve
+
+
+@pytest.fixture(scope="module")
+def directory(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    directory = tmp_path_factory.mktemp("together")
+    write_shards(directory / "shards", [tiny.examples(50)], tiny.settings().shards)
+    assert torchrun("tests.training.together", directory) == 0
+    return directory
+
+
+@pytest.fixture(scope="module")
+def alone(tmp_path_factory: pytest.TempPathFactory) -> tuple[HiGR, list[dict], list[dict]]:
+    directory = tmp_path_factory.mktemp("alone")
+    model, curve = train(directory)
+    return model, curve, read_steps(directory)
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_two_processes_give_the_losses_and_weights_of_one(
+    directory: Path, alone: tuple[HiGR, list[dict], list[dict]], layout: str
+) -> None:
+    model, curve, steps = alone
+    found = json.loads((directory / f"{layout}.json").read_text())
+    for key in ("train_loss", "validation_loss"):
+        assert [r[key] for r in found["curve"][1:]] == pytest.approx([r[key] for r in curve[1:]], rel=1e-6)
+    for key in ("loss", "grad_norm"):
+        assert [s[key] for s in read_steps(directory / layout)] == pytest.approx(
+            [s[key] for s in steps], rel=1e-5
+        )
+    for name, value in model.state_dict().items():
+        torch.testing.assert_close(torch.tensor(found["weights"][name]), value, rtol=1e-4, atol=1e-5)
+
+
+def test_a_training_goes_on_with_another_number_of_processes(
+    tmp_path: Path, alone: tuple[HiGR, list[dict], list[dict]]
+) -> None:
+    """Two processes with FSDP are killed; one goes on to the losses of one process from the start."""
+    _, curve, steps = alone
+    assert torchrun("tests.training.killed", tmp_path, 11) != 0
+    assert [path.name for path in (tmp_path / "checkpoints").glob("step-*")] == ["step-00000010"]
+    _, found = train(tmp_path)
+    assert [r["validation_loss"] for r in found] == pytest.approx(
+        [r["validation_loss"] for r in curve], rel=1e-6
+    )
+    assert [s["loss"] for s in read_steps(tmp_path)] == pytest.approx([s["loss"] for s in steps], rel=1e-5)
