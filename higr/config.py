@@ -310,6 +310,23 @@ class ModelConfig(Section):
         return self.width, self.heads, self.feedforward, self.dropout, self.kv_heads
 
 
+class ExpertsConfig(Section):
+    """Mixture-of-experts feed-forward of OneRec-style decoders (`higr.peers`, arXiv 2502.18965)."""
+
+    count: int = Field(24, ge=2, description="E, experts a layer, as published")
+    chosen: int = Field(2, ge=1, description="experts that a token goes to, as published")
+    feedforward: int = Field(16, ge=1, description="inner width of one expert's SwiGLU")
+    balance_weight: float = Field(
+        0.01, ge=0, description="of the loss that spreads tokens over experts; not reported by the paper"
+    )
+
+    @model_validator(mode="after")
+    def _chosen(self) -> Self:
+        if self.chosen > self.count:
+            raise ValueError(f"{self.chosen} of {self.count} experts chosen; choose at most all")
+        return self
+
+
 class TrainingConfig(Section):
     """Next-code cross-entropy with teacher forcing over the target slate."""
 

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from higr.catalog import Catalog
-from higr.decode.beam import beam_search
+from higr.decode.beam import beam_search, follow
 from higr.eligibility import Eligibility, pick_items
 from higr.errors import InputError
 from higr.model.higr import Context, HiGR
@@ -98,14 +98,6 @@ class ItemStep:
             x = self.model.generator.preference(self.plan)[:, None]  # (B, 1, C)
         else:
             x = self.model.embedding.level(level - 1, codes)  # (B, W, C)
-            self.caches = [_follow(cache, parents) for cache in self.caches or []]
+            self.caches = [follow(cache, parents) for cache in self.caches or []]
         logits, self.caches = self.model.generate_step(self.context, self.position, level, x, self.caches)
         return logits
-
-
-def _follow(cache: KeyValue, parents: Tensor) -> KeyValue:
-    """The cache of each beam's parent. cache: of (B * W) sequences; parents: (B, W')."""
-    rows = len(parents)
-    width = len(cache[0]) // rows
-    index = (torch.arange(rows)[:, None] * width + parents).flatten()
-    return cache[0][index], cache[1][index]
