@@ -115,16 +115,23 @@ def _encoded(
     return batch, torch.tensor([[catalog.position[item]] for item in targets])
 
 
-def measure(recommender: Recommender, contexts: list[UserContext], targets: list[str]) -> dict[str, float]:
+def measure(
+    recommender: Recommender, contexts: Sequence[UserContext], targets: Sequence[str]
+) -> dict[str, float]:
     """recall@10 and NDCG@10 over all items that the user has not bought before; no sampled negatives."""
+    gains = ndcg(recommender, contexts, targets)
+    return {f"recall@{K}": float((gains > 0).mean()), f"ndcg@{K}": float(gains.mean())}
+
+
+def ndcg(recommender: Recommender, contexts: Sequence[UserContext], targets: Sequence[str]) -> np.ndarray:
+    """NDCG@10 of each context, whose one relevant item is its target."""
     ranks = np.array(list(_ranks(recommender, contexts, targets)))
-    return {
-        f"recall@{K}": float((ranks < K).mean()),
-        f"ndcg@{K}": float(np.where(ranks < K, 1 / np.log2(ranks + 2), 0).mean()),
-    }
+    return np.where(ranks < K, 1 / np.log2(ranks + 2), 0)
 
 
-def _ranks(recommender: Recommender, contexts: list[UserContext], targets: list[str]) -> Iterator[int]:
+def _ranks(
+    recommender: Recommender, contexts: Sequence[UserContext], targets: Sequence[str]
+) -> Iterator[int]:
     """Place of each target from 0; K where it is not among the first K."""
     for start in range(0, len(contexts), BATCH):
         users = contexts[start : start + BATCH]

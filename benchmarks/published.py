@@ -11,7 +11,7 @@ not bought before. Prints a table; writes benchmarks/results/published.json and 
 
 import argparse
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -20,21 +20,24 @@ import numpy as np
 import torch
 from rich.console import Console
 from rich.table import Table
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
 
-from benchmarks.beauty import Purchases, every_item, last_items, load, measure, numbered, tokenized
+from benchmarks.beauty import Purchases, every_item, last_items, load, measure, ndcg, numbered, tokenized
 from benchmarks.machine import machine
 from benchmarks.tokenizer_runs import interval
 from higr.catalog import Catalog
-from higr.config import ModelConfig
+from higr.config import ModelConfig, TrainingConfig
 from higr.files import atomic_file, read_json, write_json
-from higr.model.inputs import PADDING, ContextBatch, ProfileVocabulary
+from higr.model.inputs import PADDING, ContextBatch, ProfileVocabulary, encode_contexts
 from higr.peers.recommenders import SASRecRecommender, TigerRecommender
 from higr.peers.sasrec import SASRec
 from higr.peers.tiger import Tiger
 from higr.slate import Recommender
+from higr.training.batches import InMemory
+from higr.training.examples import Examples
 from higr.training.loop import train
+from higr.training.targets import Targets
 
 RESULTS = Path(__file__).parent / "results"
 METRICS = ("recall@10", "ndcg@10")
@@ -72,7 +75,7 @@ DROPOUTS = (0.2, 0.5)
 EPOCHS = {"sasrec_binary": 200, "sasrec": 40, "tiger": 40}
 """At most; the learning rate falls to 0 over them."""
 
-BEAM = 20
+BEAM, BATCH = 20, 256
 
 
 class BinarySASRec(SASRec):
@@ -91,6 +94,27 @@ class BinarySASRec(SASRec):
         drawn = torch.randint(self.catalog_size, after.shape)
         good, bad = ((hidden * self.item_embedding(chosen)).sum(dim=-1) for chosen in (after, drawn))
         return -(F.logsigmoid(good) + F.logsigmoid(-bad)).sum(), known.sum()
+
+
+class Objective(nn.Module):
+    """Losses in training; in evaluation 1 - NDCG@10, so that the loop keeps the weights that rank best.
+
+    Args:
+        judge: a model and rows of the validation examples to their NDCG@10.
+    """
+
+    def __init__(
+        self, model: SASRec | Tiger, codes: Tensor, judge: Callable[[nn.Module, Tensor], np.ndarray]
+    ) -> None:
+        super().__init__()
+        self.model, self.codes, self.judge = model, codes, judge
+
+    def forward(self, batch: Examples) -> tuple[Tensor, Tensor]:
+        if self.training:
+            return self.model.losses(batch.contexts, batch.targets.items, self.codes)
+        rows = batch.targets.rows
+        gains = self.judge(self.model, rows[rows >= 0])  # the rest fills up the last batch
+        return torch.tensor((1 - gains).sum()), torch.tensor(len(gains))
 
 
 def main() -> None:
@@ -166,45 +190,43 @@ def _run(
         config = SIZES["sasrec"].model_copy(update={"dropout": dropout})
         model = (BinarySASRec if name == "sasrec_binary" else SASRec)(config, len(catalog))
         contexts, items = last_items(data, catalog, config)
-    recommender: Recommender = (
-        TigerRecommender(model, catalog, BEAM)
-        if isinstance(model, Tiger)
-        else SASRecRecommender(model, catalog)
-    )
     drawn = np.random.default_rng(0).permutation(len(data.sequences))[:VALIDATED].tolist()
-    held_out = data.before(drawn, 2)
-    seen: list[float] = []
+    users, wanted = data.before(drawn, 2)
+    places = torch.tensor([[catalog.position[item]] for item in wanted])
+    validation = encode_contexts(users, catalog, ProfileVocabulary({}), config)
 
-    def loss(rows: Tensor) -> Tensor:
-        total, count = model.losses(contexts[rows], items[rows], catalog.code_tensor)
-        return total / count
-
-    def validate() -> float:
-        found = measure(recommender, *held_out)
-        seen.append(found["ndcg@10"])
-        console.log(
-            f"{name} dropout {dropout} seed {seed} epoch {len(seen) - 1}, "
-            f"{time.perf_counter() - started:.0f} s: validation {_short(found)}"
+    def judge(candidate: nn.Module, rows: Tensor) -> np.ndarray:
+        chosen = rows.tolist()
+        return ndcg(
+            _recommender(candidate, catalog), [users[row] for row in chosen], [wanted[row] for row in chosen]
         )
-        return -found["ndcg@10"]
+
+    steps = -(-len(items) // BATCH)
+
+    def progress(label: str, done: int, total: int) -> None:
+        if done % steps == 0:
+            spent = time.perf_counter() - started
+            console.log(f"{label} dropout {dropout} seed {seed}: epoch {done // steps}, {spent:.0f} s")
 
     curve = train(
-        model,
-        loss,
-        len(items),
-        epochs=epochs,
-        batch_size=256,
-        learning_rate=1e-3,
-        weight_decay=0.0,
-        warmup_share=0.02,
-        clip_norm=5.0,
+        Objective(model, catalog.code_tensor, judge),
+        _in_memory(contexts, items),
+        _in_memory(validation, places),
+        TrainingConfig(
+            epochs=epochs,
+            batch_size=BATCH,
+            learning_rate=1e-3,
+            weight_decay=0.0,
+            warmup_share=0.02,
+            clip_norm=5.0,
+            patience=patience,
+        ),
         seed=seed,
-        validate=validate,
-        patience=patience,
         label=name,
+        progress=progress,
     )
     seconds = time.perf_counter() - started
-    test = measure(recommender, *data.before(range(len(data.sequences)), 1))
+    test = measure(_recommender(model, catalog), *data.before(range(len(data.sequences)), 1))
     console.log(f"{name} dropout {dropout} seed {seed}: test {_short(test)}")
     return {
         "seed": seed,
@@ -212,10 +234,21 @@ def _run(
         "parameters": sum(p.numel() for p in model.parameters()),
         "epochs": curve[-1]["epoch"],
         "best_epoch": max(record["epoch"] for record in curve if record["best"]),
-        "validation": max(seen),
+        "validation": 1 - min(record["validation_loss"] for record in curve),
         "seconds": seconds,
         **test,
     }
+
+
+def _recommender(model: nn.Module, catalog: Catalog) -> Recommender:
+    if isinstance(model, Tiger):
+        return TigerRecommender(model, catalog, BEAM)
+    assert isinstance(model, SASRec)
+    return SASRecRecommender(model, catalog)
+
+
+def _in_memory(contexts: ContextBatch, items: Tensor) -> InMemory:
+    return InMemory(Examples(contexts, Targets(torch.arange(len(items)), items)), shards=1)
 
 
 def _short(found: dict[str, float]) -> str:
