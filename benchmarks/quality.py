@@ -3,7 +3,7 @@
     python -m benchmarks.quality [--preset full|quick] [--data ../shared/data] [--work runs/quality]
 
 Every model gets the same data, history, epochs at most and early stopping, and about the same
-parameters. Those that are trained by gradient choose a learning rate among the same three, on a seed
+parameters. Those trained by gradient choose a learning rate among the same three, on a seed
 that is not used again, by their own validation loss; the incumbent chooses among as many settings by
 NDCG@5 on validation slates. The test period is looked at once, at the end. What was measured is kept in
 --work: a run that was stopped goes on. Writes benchmarks/results/quality.json and .md.
@@ -22,15 +22,19 @@ from benchmarks.machine import machine
 from benchmarks.quality_data import DATA, SLATES, Prepared, configuration
 from benchmarks.quality_report import assemble, publish, tables
 from benchmarks.quality_runs import Job, Result, run
+from higr.config import SIZES
 from higr.errors import HigrError
 
 RESULTS = Path(__file__).parent / "results"
 TUNING_SEED = 1000
-TRAINED = ("higr", "onerec", "tiger", "sasrec")
-ROWS = {"onerec": {"onerec": "session", "onerec_greedy": "greedy"}}
+TRAINED = ("higr", "onerec", "onerec_moe", "tiger", "sasrec")
+ROWS = {
+    "onerec": {"onerec": "session", "onerec_greedy": "greedy"},
+    "onerec_moe": {"onerec_moe": "session", "onerec_moe_greedy": "greedy"},
+}
 """Models that are decoded in more than one way."""
 RATES = (1e-3, 2e-3, 4e-3)
-INCUMBENTS = ({"mmr_lambda": 0.9}, {"mmr_lambda": 1.0}, {"mmr_lambda": 0.9, "trees": 150})
+INCUMBENTS: tuple[dict[str, Any], ...] = ({}, {"trees": 150}, {"candidates": 800})
 ABLATIONS: dict[str, dict[str, Any]] = {
     "generator without context": {"generator_context": False},
     "mean of code embeddings": {"pooling": "mean"},
@@ -43,10 +47,9 @@ ABLATIONS: dict[str, dict[str, Any]] = {
 }
 SCALES: dict[str, dict[str, Any]] = {
     "width 32": {"width": 32, "heads": 2, "feedforward": 88},
-    "width 64": {"width": 64, "heads": 2, "feedforward": 172},
-    "nano": {},
-    "width 160": {"width": 160, "heads": 4, "feedforward": 432},
-    "small": {"size": "small", "width": 208, "heads": 8, "feedforward": 512},
+    "nano": {"size": "nano", **SIZES["nano"]},
+    "width 128": {"width": 128, "heads": 4, "feedforward": 344},
+    "small": {"size": "small", **SIZES["small"]},
 }
 
 
@@ -54,9 +57,10 @@ SCALES: dict[str, dict[str, Any]] = {
 class Preset:
     """Attributes:
     seeds: of the main table; ablations and sizes take at most two.
-    epochs: at most; training stops after `patience` epochs without a better validation loss.
+    epochs: at most; training stops after one without a better validation loss.
     most: test slates at most.
-    training_slates: the latest ones; 0: all.
+    training_slates: the latest ones, for every model alike; 0: all.
+    fewer: those that settings, ablations and sizes are trained on; 0: all.
     lengths: test slates of the table of lengths.
     """
 
@@ -64,31 +68,32 @@ class Preset:
     epochs: int
     most: int
     training_slates: int
+    fewer: int
     lengths: int
 
 
-PRESETS = {"full": Preset(3, 12, 20_000, 0, 2_000), "quick": Preset(3, 1, 500, 4_000, 100)}
+PRESETS = {"full": Preset(3, 3, 20_000, 0, 40_000, 1_000), "quick": Preset(3, 1, 500, 4_000, 2_000, 100)}
 
 
 def plan_tuning(dataset: str, preset: Preset) -> list[Job]:
     """Equal numbers of settings for every model; popularity has none."""
-    shared = {"split": "validation", "sizes": (5,), "most": min(4_000, preset.most)}
-    trained = [
-        Job(
+
+    def job(model: str, changes: dict[str, Any], rule: str = "") -> Job:
+        return Job(
             dataset,
             model,
             TUNING_SEED,
-            _training(preset, rate),
-            {model: "greedy"},
-            training_slates=preset.training_slates,
-            **shared,  # type: ignore[arg-type]
+            changes,
+            {model: rule},
+            split="validation",
+            sizes=(5,),
+            most=preset.most,
+            training_slates=preset.fewer,
         )
-        for model in TRAINED
-        for rate in RATES
-    ]
-    return trained + [
-        Job(dataset, "incumbent", TUNING_SEED, {"baseline": setting}, **shared)  # type: ignore[arg-type]
-        for setting in INCUMBENTS
+
+    return [
+        *(job(model, _training(preset, rate), "greedy") for model in TRAINED for rate in RATES),
+        *(job("incumbent", {"baseline": setting}) for setting in INCUMBENTS),
     ]
 
 
@@ -112,30 +117,38 @@ def score(result: Result) -> float:
 
 def plan(dataset: str, settings: dict[str, Result], preset: Preset) -> dict[str, list[Job]]:
     """All jobs on the test period, by table."""
-
-    def job(model: str, seed: int, changes: dict[str, Any], **more: Any) -> Job:
-        own = dict(settings[model].job.changes) if model in settings else {}
-        if model == "onerec_moe":
-            own = dict(settings["onerec"].job.changes)
-        if changes:
-            own["model"] = {**own.get("model", {}), **changes}
-        trained = 0 if model in ("incumbent", "popular") else preset.training_slates
-        more = {"most": preset.most, **more}
-        return Job(dataset, model, seed, own, ROWS.get(model, {}), training_slates=trained, **more)
-
-    few = range(min(2, preset.seeds))
     jobs = {
         "main": [
-            job(model, seed, {}, lengths=preset.lengths if model in ("higr", "onerec") else 0)
-            for model in (*TRAINED, "onerec_moe", "incumbent", "popular")
-            for seed in range(1 if model == "popular" else preset.seeds)
+            Job(
+                dataset,
+                model,
+                seed,
+                settings[model].job.changes if model in settings else {},
+                ROWS.get(model, {model: ""}),
+                most=preset.most,
+                lengths=preset.lengths if model in ("higr", "onerec") else 0,
+                training_slates=preset.training_slates,
+            )
+            for seed in range(preset.seeds)
+            for model in (*TRAINED, "incumbent", "popular")
         ]
     }
     if dataset == "kuairand":
-        jobs["ablation"] = [job("higr", seed, changes) for changes in ABLATIONS.values() for seed in few]
-        jobs["scaling"] = [
-            job("higr", seed, changes) for changes in SCALES.values() if changes for seed in few
-        ]
+        usual = settings["higr"].job.changes
+        for table, variants in (("ablation", ABLATIONS), ("scaling", SCALES)):
+            jobs[table] = [
+                Job(
+                    dataset,
+                    "higr",
+                    seed,
+                    {**usual, "model": changes} if changes else usual,
+                    {"higr": ""},
+                    most=preset.most,
+                    training_slates=preset.fewer,
+                )
+                for changes in ({}, *variants.values())
+                for seed in range(min(2, preset.seeds))
+            ]
     return jobs
 
 

@@ -7,12 +7,15 @@ Models train on chunks of ten and are tested on chunks of five and of ten of the
 is by time for both. Every seed has semantic IDs of its own; all models of a seed share them.
 """
 
+import hashlib
+import json
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+import higr
 from higr import stages
 from higr.catalog import Catalog
 from higr.config import RunConfig
@@ -39,6 +42,8 @@ DATA: dict[str, dict[str, Any]] = {
         },
     },
 }
+BASE = {"width": 64, "heads": 2, "feedforward": 172}
+"""HiGR's sizes beside its usual layers: 0.4 million parameters, as large as two cores train in hours."""
 PATHS = {"kuairand": "kuairand_pure", "beauty": "amazon/amazon2014-beauty"}
 
 
@@ -53,7 +58,7 @@ def configuration(name: str, data: Path, changes: dict[str, dict[str, Any]]) -> 
             **DATA[name]["data"],
         },
         "tokenizer": {"codebook_size": 64},
-        "model": {"size": "nano", "history_length": 32},
+        "model": {**BASE, "history_length": 32},
         "training": {"target_size": 10},
         "evaluation": {"k": 10},
     }
@@ -62,9 +67,17 @@ def configuration(name: str, data: Path, changes: dict[str, dict[str, Any]]) -> 
     return RunConfig.model_validate(document)
 
 
+def digest(*parts: Any) -> str:
+    """Twelve digits that change when anything in `parts` (JSON) or in the library's code does."""
+    sha = hashlib.sha256(json.dumps(parts, sort_keys=True, default=str).encode())
+    for path in sorted(Path(higr.__file__).parent.rglob("*.py")):
+        sha.update(path.read_bytes())
+    return sha.hexdigest()[:12]
+
+
 @dataclass(frozen=True)
 class Prepared:
-    """A data set in its folder: `data-5` and `data-10` by slate size, `tokens-<seed>`."""
+    """A data set in its folder. Names of files hold a digest of all that they were made from."""
 
     name: str
     folder: Path
@@ -98,7 +111,10 @@ class Prepared:
         return Catalog.load(self._tokens(seed) / "catalog.parquet")
 
     def test_set(self, split: str, size: int, catalog: Catalog, most: int) -> HeldOut:
-        """Slates of exactly `size` exposures of `validation` or `test`, at most `most` of them."""
+        """Slates of `validation` or `test`, at most `most` of them.
+
+        Of exactly `size` exposures; purchases are fewer, so there two are enough.
+        """
         data = PreparedData.load(self._data(size))
         slates = data.split(split)
         section = self.config.evaluation.model_copy(
@@ -114,8 +130,14 @@ class Prepared:
             catalog=catalog,
         )
 
+    @property
+    def results(self) -> Path:
+        return self.folder / f"results-{digest(self.config.model_dump(mode='json'))}"
+
     def _data(self, size: int) -> Path:
-        return self.folder / f"data-{size}"
+        return self.folder / f"data-{size}-{digest(self.config.data.model_dump(mode='json'))}"
 
     def _tokens(self, seed: int) -> Path:
-        return self.folder / f"tokens-{seed}"
+        sections = (self.config.data, self.config.tokenizer)
+        made_of = digest(*(section.model_dump(mode="json") for section in sections))
+        return self.folder / f"tokens-{seed}-{made_of}"

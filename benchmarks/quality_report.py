@@ -10,14 +10,25 @@ import numpy as np
 from rich.table import Table
 
 from benchmarks.quality_runs import Result
-from higr.evaluation.compare import compare, summary
+from higr.evaluation.compare import compare, paired, summary
 from higr.evaluation.measured import Measured
 from higr.files import atomic_file, write_json
 
 SUBJECT = "higr"
-ORDER = ("higr", "onerec", "onerec_greedy", "onerec_moe", "tiger", "sasrec", "incumbent", "popular")
-SHOWN = ("ndcg", "ndcg_binary", "effective_view_hit", "impression_hit", "recall", "intra_list_diversity")
-HEADS = ("NDCG", "NDCG, binary", "effective-view Hit", "impression Hit", "recall", "diversity")
+AS_IT_IS = "as it is"
+ORDER = (
+    *("higr", "onerec", "onerec_greedy", "onerec_moe", "onerec_moe_greedy"),
+    *("tiger", "sasrec", "incumbent", "popular"),
+)
+SHOWN = {
+    "ndcg": "NDCG",
+    "ndcg_binary": "NDCG, binary",
+    "effective_view_hit": "effective-view Hit",
+    "impression_hit": "impression Hit",
+    "recall": "recall",
+    "intra_list_diversity": "diversity of categories",
+    "prefix_entropy_2": "entropy of prefixes",
+}
 Runs = dict[str, dict[int, list[Measured]]]
 """Row, slate size: one `Measured` a seed."""
 
@@ -38,7 +49,7 @@ def assemble(
         document["slate_length"][data] = _lengths(part["main"])
         for table in ("ablation", "scaling"):
             if part.get(table):
-                document[table][data] = _variants(part["main"], part[table], sizes)
+                document[table][data] = variants(part[table], sizes)
         if part.get("scaling"):
             document["exponent"][data] = exponent(document["scaling"][data])
         document["tuning"][data] = [_setting(result, best[data]) for result in tuning[data]]
@@ -116,26 +127,31 @@ def _lengths(results: Sequence[Result]) -> dict[str, dict[str, Any]]:
     }
 
 
-def _variants(main: Sequence[Result], variants: Sequence[Result], sizes: Sequence[int]) -> dict[str, Any]:
-    """Changes of the model, as they are written in a configuration, to its figures; {} is HiGR as it is."""
-    own = [result for result in main if result.job.model == SUBJECT]
-    usual = dict(own[0].job.changes.get("model", {}))
+def variants(results: Sequence[Result], sizes: Sequence[int]) -> dict[str, Any]:
+    """Changes of the model, as a configuration has them, to its figures; the first are of none.
+
+    Each is set against the unchanged model of the same seeds.
+    """
     grouped: dict[str, list[Result]] = defaultdict(list)
-    for result in [*own, *variants]:
-        changes = {
-            name: value
-            for name, value in result.job.changes.get("model", {}).items()
-            if usual.get(name) != value
-        }
-        grouped[", ".join(f"{name} {value}" for name, value in changes.items()) or "as it is"].append(result)
+    for result in results:
+        changes = result.job.changes.get("model", {})
+        row = ", ".join(f"{name} {value}" for name, value in changes.items())
+        grouped[changes.get("size") or row or AS_IT_IS].append(result)
+    by_row = {
+        row: {size: [result.measured[SUBJECT][size] for result in of_row] for size in sizes}
+        for row, of_row in grouped.items()
+    }
     table = {}
-    for row, results in grouped.items():
-        runs = {size: [result.measured[SUBJECT][size] for result in results] for size in sizes}
-        means = ("parameters", "validation_loss", "train_seconds")
-        table[row] = {
-            **_summaries(runs, sizes),
-            **{name: float(np.mean([result.figures[name] for result in results])) for name in means},
-        }
+    for row, of_row in grouped.items():
+        table[row] = _summaries(by_row[row], sizes)
+        for name in ("parameters", "training_slates", "validation_loss", "train_seconds"):
+            table[row][name] = float(np.mean([result.figures[name] for result in of_row]))
+        if row != AS_IT_IS:
+            table[row]["difference"] = {
+                metric: value.model_dump()
+                for size in sizes
+                for metric, value in paired(by_row[row][size], by_row[AS_IT_IS][size]).items()
+            }
     return table
 
 
@@ -198,7 +214,7 @@ def _tables(document: dict[str, Any]) -> list[tuple[str, list[tuple[str, ...]]]]
 
 
 def _accuracy(rows: dict[str, Any], size: int) -> list[tuple[str, ...]]:
-    table: list[tuple[str, ...]] = [("", *(f"{head}@{size}" for head in HEADS), f"coverage@{size}")]
+    table: list[tuple[str, ...]] = [("", *(f"{head}@{size}" for head in SHOWN.values()), f"coverage@{size}")]
     for row in ORDER:
         if row in rows:
             cells = (_shown(rows[row].get(f"{name}@{size}")) for name in SHOWN)
@@ -245,7 +261,9 @@ def _length_rows(rows: dict[str, Any]) -> list[tuple[str, ...]]:
 
 
 def _variant_rows(rows: dict[str, Any]) -> list[tuple[str, ...]]:
-    table: list[tuple[str, ...]] = [("", "parameters", "validation loss", "NDCG@5", "NDCG@10", "training, s")]
+    table: list[tuple[str, ...]] = [
+        ("", "parameters", "validation loss", "NDCG@5", "NDCG@10", "NDCG@5, difference", "training, s")
+    ]
     for row, own in rows.items():
         table.append(
             (
@@ -254,6 +272,7 @@ def _variant_rows(rows: dict[str, Any]) -> list[tuple[str, ...]]:
                 f"{own['validation_loss']:.4f}",
                 _shown(own["ndcg@5"]),
                 _shown(own["ndcg@10"]),
+                _shown(own["difference"]["ndcg@5"]) if "difference" in own else "",
                 f"{own['train_seconds']:.0f}",
             )
         )

@@ -4,36 +4,26 @@ A job keeps what it measured in the folder of its data set and is not run twice:
 goes on where it stopped. Jobs run side by side in processes of one thread each.
 """
 
-import hashlib
-import json
 import multiprocessing
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any
 
-import pyarrow.compute as pc
 import torch
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from benchmarks.quality_data import Prepared
-from higr.baseline.incumbent import Incumbent
-from higr.baseline.popularity import Popularity
-from higr.catalog import Catalog
-from higr.config import ModelConfig, RunConfig
-from higr.decode.recommender import HiGRRecommender
+from benchmarks.quality_data import Prepared, digest
+from benchmarks.quality_models import trained
+from higr.config import RunConfig
+from higr.errors import HigrError
 from higr.evaluation.held_out import HeldOut
 from higr.evaluation.measured import Measured
 from higr.files import read_json, write_json
-from higr.model.higr import HiGR
-from higr.model.inputs import ProfileVocabulary
-from higr.peers.build import build_peer
-from higr.peers.recommenders import OneRecRecommender, SASRecRecommender, TigerRecommender
+from higr.peers.recommenders import OneRecRecommender
 from higr.slate import Recommender, Slate
-from higr.stages import disabled_items
-from higr.training.examples import build_examples
-from higr.training.fit import fit
 
 LONGEST = 10
 
@@ -45,7 +35,7 @@ class Job:
     model: higr, onerec, onerec_moe, tiger, sasrec, incumbent or popular.
     seed: of everything; the semantic IDs are those of the seed, too.
     changes: fields by section beyond the data set's configuration.
-    rows: name of a row to how it is decoded; OneRec has two ways, all others one.
+    rows: name of a row to how it is decoded; OneRec has two ways, all others one that has no name.
     split: validation when a setting is chosen, test at the end.
     sizes: lengths of slates that are measured.
     most: slates that are measured at most.
@@ -56,19 +46,17 @@ class Job:
     dataset: str
     model: str
     seed: int
-    changes: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
-    rows: Mapping[str, str] = field(default_factory=dict)
+    changes: Mapping[str, Mapping[str, Any]]
+    rows: Mapping[str, str]
     split: str = "test"
     sizes: tuple[int, ...] = (5, 10)
     most: int = 20_000
     lengths: int = 0
     training_slates: int = 0
 
-    @property
-    def key(self) -> str:
-        """Names the job's files."""
-        digest = hashlib.sha256(json.dumps(asdict(self), sort_keys=True).encode()).hexdigest()
-        return f"{self.model}-{self.split}-{self.seed}-{digest[:12]}"
+    def folder(self, data: Prepared) -> Path:
+        """Where its results are: named after all that they depend on, code included."""
+        return data.results / f"{self.model}-{self.split}-{self.seed}-{digest(asdict(self))}"
 
 
 @dataclass(frozen=True)
@@ -93,21 +81,24 @@ def run(jobs: Sequence[Job], data: Mapping[str, Prepared], workers: int, title: 
         task = bar.add_task(title, total=len(jobs))
         waiting = {pool.submit(complete, job, data[job.dataset]): job for job in jobs}
         for future in as_completed(waiting):
-            future.result()
+            if (error := future.exception()) is not None:
+                pool.shutdown(wait=False, cancel_futures=True)
+                job = waiting[future]
+                raise HigrError(f"{job.model} on {job.dataset}, seed {job.seed}: {error}") from error
             bar.advance(task)
     return [load(job, data[job.dataset]) for job in jobs]
 
 
 def complete(job: Job, data: Prepared) -> None:
     """Train and measure, unless that was done before."""
-    path = data.folder / "results" / job.key
+    path = job.folder(data)
     if (path / "figures.json").is_file():
         return
     path.mkdir(parents=True, exist_ok=True)
     config = RunConfig.model_validate(_merged(data.config.model_dump(mode="json"), job.changes))
     config = config.model_copy(update={"seed": job.seed})
     catalog = data.catalog(job.seed)
-    recommenders, figures = _recommenders(job, data, config, catalog)
+    recommenders, figures = trained(job.model, job.rows, data, config, catalog, job.training_slates)
     figures["decode_seconds"] = {}
     for size in job.sizes:
         test = data.test_set(job.split, size, catalog, job.most)
@@ -126,16 +117,15 @@ def complete(job: Job, data: Prepared) -> None:
 
 def load(job: Job, data: Prepared) -> Result:
     """What `complete` kept."""
-    path = data.folder / "results" / job.key
-    rows = job.rows or {job.model: ""}
+    path = job.folder(data)
     measured = {
-        row: {size: Measured.load(path / f"{row}-{size}.parquet") for size in job.sizes} for row in rows
+        row: {size: Measured.load(path / f"{row}-{size}.parquet") for size in job.sizes} for row in job.rows
     }
     lengths = {
         row: {
             length: Measured.load(path / f"length-{row}-{length}.parquet") for length in range(1, LONGEST + 1)
         }
-        for row in (rows if job.lengths else ())
+        for row in (job.rows if job.lengths else ())
     }
     return Result(job, measured, lengths, read_json(path / "figures.json"))
 
@@ -146,69 +136,6 @@ def _of_every_length(test: HeldOut, row: str, recommender: Recommender) -> Itera
     longest = test.generate(row, recommender, LONGEST)
     for length in range(1, LONGEST + 1):
         yield length, test.generate(row, recommender, length) if session else longest
-
-
-def _recommenders(
-    job: Job, data: Prepared, config: RunConfig, catalog: Catalog
-) -> tuple[dict[str, Recommender], dict[str, Any]]:
-    """By row, and what making them took."""
-    started = time.perf_counter()
-    prepared = data.training
-    figures: dict[str, Any] = {"training_slates": prepared.split("train").num_rows}
-    if job.model == "popular":
-        made: dict[str, Recommender] = {"popular": Popularity.fit(prepared)}
-    elif job.model == "incumbent":
-        contexts = data.history.contexts(prepared.split("train"))
-        made = {"incumbent": Incumbent.fit(prepared, contexts, config.baseline, job.seed)}
-    else:
-        model, curve, figures["training_slates"] = _trained(job, data, config, catalog)
-        figures["parameters"] = sum(parameter.numel() for parameter in model.parameters())
-        figures["epochs"] = len(curve) - 1
-        figures["validation_loss"] = min(record["validation_loss"] for record in curve)
-        disabled = disabled_items(prepared.items)
-        made = {
-            row: _recommender(model, catalog, config.decode.beam_width, rule, disabled)
-            for row, rule in (job.rows or {job.model: ""}).items()
-        }
-    return made, {**figures, "train_seconds": time.perf_counter() - started}
-
-
-def _trained(
-    job: Job, data: Prepared, config: RunConfig, catalog: Catalog
-) -> tuple[Any, list[dict[str, Any]], int]:
-    """The model, its curve, and the slates it was trained on."""
-    prepared, history = data.training, data.history
-    users = pc.unique(prepared.train_events["user_id"]).to_pylist()
-    profiles = ProfileVocabulary.fit(history.profiles[history.users[user]] for user in users)
-    train, held_out = (
-        build_examples(prepared.split(split), history, catalog, profiles, config)
-        for split in ("train", "validation")
-    )
-    train = train[slice(-job.training_slates, None)] if job.training_slates else train
-    torch.manual_seed(config.seed)
-    model = build(job.model, config.model, catalog, profiles)
-    curve = fit(model, train, held_out, catalog.code_tensor, config.training, config.seed, label=job.model)
-    return model, curve, len(train)
-
-
-def build(kind: str, config: ModelConfig, catalog: Catalog, profiles: ProfileVocabulary) -> Any:
-    """HiGR of this configuration, or a peer with as many parameters."""
-    shape = (catalog.depth, catalog.codebook_size, profiles)
-    if kind == "higr":
-        return HiGR(config, *shape, catalog.tokenizer_id)
-    return build_peer(kind, config, *shape, len(catalog), catalog.tokenizer_id)  # type: ignore[arg-type]
-
-
-def _recommender(model: Any, catalog: Catalog, beam: int, rule: str, disabled: Iterable[str]) -> Recommender:
-    match type(model).__name__:
-        case "HiGR":
-            return HiGRRecommender(model, catalog, beam, disabled)
-        case "OneRec":
-            return OneRecRecommender(model, catalog, beam, rule, disabled)  # type: ignore[arg-type]
-        case "Tiger":
-            return TigerRecommender(model, catalog, beam, disabled)
-        case _:
-            return SASRecRecommender(model, catalog, disabled)
 
 
 def _merged(document: dict[str, Any], changes: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:

@@ -8,7 +8,7 @@ the effect of the architecture from that of the decoding rule.
 Both keep the keys and values of all codes so far.
 """
 
-from typing import Literal
+from typing import Literal, get_args
 
 import torch
 from torch import Tensor
@@ -47,8 +47,10 @@ def decode_flat(
         item_scores, cold_discount: see `higr.decode.slate.decode_slates`.
 
     Raises:
-        InputError: a slate the model was not built for, or a beam of less than one.
+        InputError: a slate the model was not built for, a beam of less than one, or another rule.
     """
+    if rule not in get_args(Rule):
+        raise InputError(f"rule {rule!r}: a session or a greedy one is due")
     if not 1 <= size <= model.config.max_slate_size:
         raise InputError(f"slate size {size}: this model plans 1 to {model.config.max_slate_size} items")
     if beam_width < 1:

@@ -9,12 +9,11 @@ import pytest
 from benchmarks import quality
 from benchmarks.quality import ABLATIONS, PRESETS, SCALES, TRAINED, chosen, plan, plan_tuning
 from benchmarks.quality_data import DATA, Prepared, configuration
-from benchmarks.quality_report import assemble, exponent, markdown
-from benchmarks.quality_runs import Job, complete, load
-from higr.config import RunConfig, load_config
+from benchmarks.quality_report import ORDER, assemble, exponent, markdown, variants
+from benchmarks.quality_runs import Job, Result, complete, load
+from higr.config import SIZES, RunConfig, load_config
 
-TINY = replace(PRESETS["quick"], seeds=1, most=30, training_slates=100, lengths=5)
-ROWS = ("higr", "onerec", "onerec_greedy", "onerec_moe", "tiger", "sasrec", "incumbent", "popular")
+TINY = replace(PRESETS["quick"], seeds=1, most=30, training_slates=100, fewer=60, lengths=5)
 
 
 @pytest.fixture(scope="module")
@@ -50,14 +49,14 @@ def test_every_row_of_the_table_is_measured_and_kept(world: Prepared) -> None:
         (5, 10),
     )
     rows = document["datasets"]["beauty"]
-    assert tuple(rows) == ROWS
-    for row in ROWS:
+    assert tuple(rows) == ORDER
+    for row in ORDER:
         for name in ("ndcg@5", "impression_hit@5", "effective_view_hit@5", "recall@10"):
             value = rows[row][name]
             assert 0 <= value["low"] <= value["mean"] <= value["high"] <= 1
     parameters = {row: cost.get("parameters") for row, cost in document["costs"]["beauty"].items()}
-    assert all(parameters[row] == pytest.approx(parameters["higr"], rel=0.1) for row in ROWS[:6])
-    assert set(document["paired"]["beauty"]) == set(ROWS) - {"higr"}
+    assert all(parameters[row] == pytest.approx(parameters["higr"], rel=0.1) for row in ORDER[:7])
+    assert set(document["paired"]["beauty"]) == set(ORDER) - {"higr"}
     assert list(document["slate_length"]["beauty"]) == ["higr", "onerec", "onerec_greedy"]
     page = markdown({"preset": "quick", "machine": {"cpu": "a processor", "torch": "2"}, **document})
     assert page.count("\n## ") == 6
@@ -65,7 +64,7 @@ def test_every_row_of_the_table_is_measured_and_kept(world: Prepared) -> None:
 
 
 def test_a_job_that_is_done_is_not_run_again(world: Prepared, monkeypatch: pytest.MonkeyPatch) -> None:
-    job = Job("beauty", "popular", 0, most=30)
+    job = Job("beauty", "popular", 0, {}, {"popular": ""}, most=30)
     complete(job, world)
     before = load(job, world).measured["popular"][5].values["ndcg@5"]
     monkeypatch.setattr(Prepared, "catalog", lambda *_: pytest.fail("it was run again"))
@@ -74,11 +73,29 @@ def test_a_job_that_is_done_is_not_run_again(world: Prepared, monkeypatch: pytes
     assert np.array_equal(after, before, equal_nan=True)
 
 
-def test_jobs_of_other_settings_have_other_names() -> None:
-    one = Job("beauty", "higr", 0, {"training": {"learning_rate": 1e-3}})
-    assert one.key != replace(one, changes={"training": {"learning_rate": 2e-3}}).key
-    assert one.key != replace(one, seed=1).key
-    assert one.key == replace(one).key
+def test_jobs_of_other_settings_keep_their_results_elsewhere(world: Prepared) -> None:
+    one = Job("beauty", "higr", 0, {"training": {"learning_rate": 1e-3}}, {"higr": ""})
+    others = [replace(one, changes={"training": {"learning_rate": 2e-3}}), replace(one, seed=1)]
+    assert all(one.folder(world) != other.folder(world) for other in others)
+    assert one.folder(world) == replace(one).folder(world)
+    model = world.config.model.model_copy(update={"dropout": 0.5})
+    assert one.folder(world) != one.folder(
+        replace(world, config=world.config.model_copy(update={"model": model}))
+    )
+
+
+def test_ablations_are_set_against_the_unchanged_model_of_their_seeds(world: Prepared) -> None:
+    settings = {"higr": Result(Job("kuairand", "higr", 0, {}, {"higr": ""}), {}, {}, {})}
+    jobs = plan("kuairand", dict.fromkeys((*TRAINED, "incumbent"), settings["higr"]), TINY)["ablation"]
+    assert [dict(job.changes) for job in jobs[:2]] == [{}, {"model": ABLATIONS["generator without context"]}]
+    assert {job.training_slates for job in jobs} == {TINY.fewer}
+    small = [replace(job, dataset="beauty") for job in jobs[:2]]
+    for job in small:
+        complete(job, world)
+    rows = variants([load(job, world) for job in small], (5, 10))
+    assert list(rows) == ["as it is", "generator_context False"]
+    gap = rows["generator_context False"]["ndcg@5"]["mean"] - rows["as it is"]["ndcg@5"]["mean"]
+    assert rows["generator_context False"]["difference"]["ndcg@5"]["mean"] == pytest.approx(gap, abs=1e-9)
 
 
 def test_models_are_tuned_with_equal_budgets_and_never_on_the_test_period() -> None:
@@ -94,7 +111,10 @@ def test_every_change_is_a_configuration(name: str) -> None:
     base = configuration(name, Path("data"), {}).model_dump(mode="json")
     for changes in (*ABLATIONS.values(), *SCALES.values()):
         changed = RunConfig.model_validate({**base, "model": {**base["model"], **changes}})
-        assert (changed.model.model_dump() != base["model"]) == bool(changes)
+        assert changed.model.model_dump() != base["model"]
+    for size in ("nano", "small"):
+        sizes = RunConfig.model_validate({**base, "model": {**base["model"], **SCALES[size]}}).model
+        assert {name: getattr(sizes, name) for name in SIZES[size]} == SIZES[size]
 
 
 def test_exponent_of_a_power_law() -> None:
