@@ -43,7 +43,8 @@ ABLATIONS: dict[str, dict[str, Any]] = {
     "planner of 1 layer, generator of 3": {"planner_layers": 1, "generator_layers": 3},
     "history as D tokens an item": {"history_tokens": "code"},
     "engaged history alone": {"history": "engaged"},
-    "a token a profile field": {"profile_tokens": "field"},
+    "a token a field": {"profile_tokens": "field"},
+    "without the request's situation": {"situation": False},
 }
 SCALES: dict[str, dict[str, Any]] = {
     "width 32": {"width": 32, "heads": 2, "feedforward": 88},

@@ -26,7 +26,7 @@ from higr.peers.recommenders import OneRecRecommender, SASRecRecommender, TigerR
 from higr.peers.tiger import Tiger
 from higr.slate import Recommender
 from higr.stages import disabled_items
-from higr.training.examples import build_examples
+from higr.training.examples import build_examples, fit_profiles
 from higr.training.fit import fit
 
 TIGER_BEAM = 40
@@ -59,8 +59,7 @@ def trained(
     if model == "sasrec":  # it reads engaged events alone, so its history is filled with them
         engaged = config.model.model_copy(update={"history": "engaged"})
         config = config.model_copy(update={"model": engaged})
-    users = pc.unique(data.training.train_events["user_id"]).to_pylist()
-    profiles = ProfileVocabulary.fit(data.history.profiles[data.history.users[user]] for user in users)
+    profiles = fit_profiles(data.training, data.history, config.model)
     examples, held_out = (
         build_examples(slates, data.history, catalog, profiles, config)
         for slates in (train, prepared.split("validation"))

@@ -278,7 +278,10 @@ class ModelConfig(Section):
         "item", description="item: one pooled token an event; code: D tokens"
     )
     profile_tokens: Literal["sum", "field"] = Field(
-        "sum", description="sum: the profile is one token with the user; field: one token a field"
+        "sum", description="sum: profile and situation are one token with the user; field: one token a field"
+    )
+    situation: bool = Field(
+        True, description="hour, weekday and surface of the request are read; not reported by the paper"
     )
     max_slate_size: int = Field(10, ge=1, description="longest slate the planner can plan")
     pooling: Literal["sum", "mean", "max"] = Field("sum", description="an item from its codes' embeddings")

@@ -5,12 +5,15 @@ from dataclasses import dataclass, fields
 from typing import Self
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import torch
 from torch import Tensor
 
 from higr.catalog import Catalog
-from higr.config import RunConfig
+from higr.config import ModelConfig, RunConfig
 from higr.data.context import HistoryIndex
+from higr.data.prepared import PreparedData
+from higr.data.situation import situations_of
 from higr.model.inputs import ContextBatch, ProfileVocabulary, encode_contexts
 from higr.training.targets import Targets, build_targets
 
@@ -51,6 +54,15 @@ class Examples:
     def map(self, change: Callable[[Tensor], Tensor]) -> Self:
         """The same change to every tensor: copied to a device, ..."""
         return self.of({name: change(tensor) for name, tensor in self.columns().items()})
+
+
+def fit_profiles(data: PreparedData, history: HistoryIndex, config: ModelConfig) -> ProfileVocabulary:
+    """Fields and values of the users and requests of the training period."""
+    users = pc.unique(data.train_events["user_id"]).to_pylist()
+    return ProfileVocabulary.fit(
+        (history.profiles[history.users[user]] for user in users),
+        situations_of(data.split("train")) if config.situation else (),
+    )
 
 
 def build_examples(

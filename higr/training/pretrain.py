@@ -3,7 +3,6 @@
 from pathlib import Path
 from typing import Any
 
-import pyarrow.compute as pc
 import torch
 
 from higr.catalog import Catalog
@@ -11,8 +10,7 @@ from higr.config import RunConfig
 from higr.data.context import HistoryIndex
 from higr.data.prepared import PreparedData
 from higr.model.higr import HiGR
-from higr.model.inputs import ProfileVocabulary
-from higr.training.examples import build_examples
+from higr.training.examples import build_examples, fit_profiles
 from higr.training.fit import fit
 from higr.training.loop import Progress, no_progress
 
@@ -33,8 +31,7 @@ def pretrain(
     Returns:
         The model in eval mode, and the curve of `higr.training.loop.train`.
     """
-    trained_on = pc.unique(data.train_events["user_id"]).to_pylist()
-    profiles = ProfileVocabulary.fit(history.profiles[history.users[user]] for user in trained_on)
+    profiles = fit_profiles(data, history, config.model)
     torch.manual_seed(config.seed)
     model = HiGR(config.model, catalog.depth, catalog.codebook_size, profiles, catalog.tokenizer_id)
     curve = fit(

@@ -47,6 +47,7 @@ def build(seen: list[str], shown: list[str]) -> Examples:
             "watch_seconds": [[1.0] * len(shown)],
             "strength": [[float(-n) for n in range(len(shown))]],
             "feedback": [[2] * len(shown)],
+            "surface": [None],
         },
         schema=SLATES,
     )
