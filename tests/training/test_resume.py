@@ -40,7 +40,7 @@ def train(
     model = tiny.model(dropout, width)
     options = {"save_every_steps": 2, **changes}
     seed = options.pop("seed", 0)
-    model.user_token.data += options.pop("start", 0)
+    model.encoder.user_token.data += options.pop("start", 0)
     curve = fit(
         model,
         tiny.examples(count),
