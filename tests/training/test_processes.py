@@ -83,7 +83,8 @@ def test_two_processes_give_the_losses_and_weights_of_one(
             [s[key] for s in steps], rel=1e-5
         )
     for name, value in model.state_dict().items():
-        torch.testing.assert_close(torch.tensor(found["weights"][name]), value, rtol=1e-4, atol=1e-5)
+        # AdamW makes a part of a step (0.01) of the rounding of a gradient near 0.
+        torch.testing.assert_close(torch.tensor(found["weights"][name]), value, rtol=1e-4, atol=1e-4)
 
 
 @pytest.mark.parametrize("first", [2, 1])
