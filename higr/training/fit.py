@@ -10,6 +10,7 @@ from higr.config import TrainingConfig
 from higr.errors import InputError
 from higr.model.inputs import ContextBatch
 from higr.training.batches import InMemory, Source
+from higr.training.checkpoint import model_identity
 from higr.training.examples import Examples
 from higr.training.loop import Progress, no_progress, train
 
@@ -66,6 +67,7 @@ def fit(
         settings,
         seed=seed,
         label=label,
+        extra=model_identity(model, codes),
         directory=directory,
         progress=progress,
     )
