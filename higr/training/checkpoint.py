@@ -44,8 +44,9 @@ FREE_TO_CHANGE = {
     "log_every",
     "save_every_steps",
 }
-"""Settings that a resumed training may have otherwise: losses stay the same but for rounding,
-and for what dropout draws when a batch is parted in another way."""
+"""Settings that a resumed training may have otherwise: losses stay the same but for rounding, and, when
+a batch is parted in another way, for what dropout draws and for what balances experts
+(`higr.peers.moe`)."""
 
 
 def identity(

@@ -47,7 +47,8 @@ def fit(
 
     Args:
         data: in memory, or `higr.training.shards.Shards`; the order is the same.
-        validation: None or empty: all epochs run and the last weights are kept.
+        validation: dealt to as many shards as `data`. None or empty: all epochs run and the last weights
+            are kept.
         codes: (N, D) int64, the catalogue's codes.
         settings: `label_smoothing` needs a model whose `losses` takes `smoothing`.
 
@@ -59,10 +60,11 @@ def fit(
         raise InputError(
             f"label_smoothing is {settings.label_smoothing}, but {type(model).__name__} has none; set it to 0"
         )
-    held_out = InMemory(validation, settings.shards) if validation is not None and len(validation) else None
+    source = InMemory(data, settings.shards) if isinstance(data, Examples) else data
+    held_out = InMemory(validation, source.shards) if validation is not None and len(validation) else None
     return train(
         _Slates(model, codes, settings.label_smoothing),
-        InMemory(data, settings.shards) if isinstance(data, Examples) else data,
+        source,
         held_out,
         settings,
         seed=seed,

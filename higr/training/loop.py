@@ -2,7 +2,8 @@
 
 It knows neither model nor loss: an objective is a module that turns a batch of examples into the sum
 of its losses and the number of things predicted. A step's gradient is that of the sum over the whole
-batch divided by the whole number, so it is the same over one process or many, in one part or many.
+batch divided by the whole number, so it is the same over one process or many, in one part or many, where
+the objective is a sum over examples; what balances experts (`higr.peers.moe`) is not.
 """
 
 import copy
