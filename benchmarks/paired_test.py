@@ -5,7 +5,7 @@
 A user has one slate, of value u + n + r: u is the user's own, alike for both methods (deviation 1), n
 another in every run (0.5), r the run's, alike for all users (a multiple of what the u of all users add
 to a mean, 1 / sqrt(users)). All expectations are 0, so an interval should hold 0 in 95 of 100
-repetitions and p be at most 0.05 in 5. Takes about a minute of one core; prints a table and writes
+repetitions and p be at most 0.05 in 5. Takes a minute or two of one core; prints a table and writes
 benchmarks/results/paired_test.json and .md.
 """
 
@@ -76,8 +76,8 @@ def cells(row: dict[str, Any]) -> list[str]:
 
 def markdown(document: dict[str, Any]) -> str:
     lines = [
-        f"{document['users']} users, {document['repetitions']} repetitions, seed {document['seed']}: a share of "
-        "5 or 95 % is known to 1 point. Made by `python -m benchmarks.paired_test`.",
+        f"{document['users']} users, {document['repetitions']} repetitions, seed {document['seed']}: a share "
+        "of 5 or 95 % is known to 1 point. Made by `python -m benchmarks.paired_test`.",
         "",
         "| " + " | ".join(HEADER) + " |",
         "|" + "---:|" * len(HEADER),
