@@ -10,6 +10,7 @@ not bought before. Prints a table; writes benchmarks/results/published.json and 
 """
 
 import argparse
+import copy
 import time
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
@@ -91,7 +92,7 @@ class BinarySASRec(SASRec):
         following = torch.cat([history[:, 1:], items[:, :1]], dim=1)  # (B, H)
         known = (history != self.catalog_size) & (items[:, :1] != PADDING)
         hidden, after = self(history)[known], following[known]
-        drawn = torch.randint(self.catalog_size, after.shape)
+        drawn = torch.randint(self.catalog_size, after.shape, device=after.device)
         good, bad = ((hidden * self.item_embedding(chosen)).sum(dim=-1) for chosen in (after, drawn))
         return -(F.logsigmoid(good) + F.logsigmoid(-bad)).sum(), known.sum()
 
@@ -100,21 +101,26 @@ class Objective(nn.Module):
     """Losses in training; in evaluation 1 - NDCG@10, so that the loop keeps the weights that rank best.
 
     Args:
-        judge: a model and rows of the validation examples to their NDCG@10.
+        judge: a model on the CPU, where slates are decoded, and rows of the validation examples to
+            their NDCG@10.
     """
+
+    codes: Tensor
 
     def __init__(
         self, model: SASRec | Tiger, codes: Tensor, judge: Callable[[nn.Module, Tensor], np.ndarray]
     ) -> None:
         super().__init__()
-        self.model, self.codes, self.judge = model, codes, judge
+        self.model, self.judge = model, judge
+        self.register_buffer("codes", codes, persistent=False)
 
     def forward(self, batch: Examples) -> tuple[Tensor, Tensor]:
         if self.training:
             return self.model.losses(batch.contexts, batch.targets.items, self.codes)
         rows = batch.targets.rows
-        gains = self.judge(self.model, rows[rows >= 0])  # the rest fills up the last batch
-        return torch.tensor((1 - gains).sum()), torch.tensor(len(gains))
+        shown = rows[rows >= 0].cpu()  # the rest fills up the last batch
+        gains = self.judge(copy.deepcopy(self.model).cpu(), shown)
+        return rows.new_tensor((1 - gains).sum(), dtype=torch.float64), rows.new_tensor(len(gains))
 
 
 def main() -> None:

@@ -59,8 +59,8 @@ class Case:
 
 
 CASES = (
-    Case("preset nano", load_config("nano").model, 64),
-    Case("preset kuairand", load_config("kuairand").model, 128),
+    Case("run preset nano", load_config("nano").model, 64),
+    Case("run preset kuairand", load_config("kuairand").model, 128),
     Case("width 512", MODEL, 16),
 )
 
@@ -260,6 +260,9 @@ def markdown(document: dict[str, Any]) -> str:
         "| slates/s | loader over model | utilisation |",
         "|---|---:|---:|---:|---:|---:|---:|---:|---:|---:|",
         *("| " + " | ".join(_cells(step)) + " |" for step in document["steps"]),
+        "",
+        "A run preset is a whole configuration, as of `higr config -c nano`; `model.size: nano` is another, "
+        "larger model.",
         "",
         f"Two processes with FSDP give the losses of one to {processes['largest_relative_difference']:.1e} "
         f"(largest relative difference over {len(processes['one_process'])} steps).",

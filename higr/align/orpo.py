@@ -18,6 +18,7 @@ from higr.data.prepared import PreparedData
 from higr.model.higr import Context, HiGR
 from higr.model.inputs import encode_contexts
 from higr.training.batches import InMemory
+from higr.training.checkpoint import model_identity, named
 from higr.training.examples import Examples
 from higr.training.loop import Progress, no_progress, train
 from higr.training.targets import PADDING, Targets
@@ -60,6 +61,7 @@ def align(
         ),
         seed=config.seed,
         label="align",
+        extra={**model_identity(model, catalog.code_tensor), **named({"align": settings})},
         directory=directory,
         progress=progress,
     )

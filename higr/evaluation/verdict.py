@@ -1,5 +1,6 @@
-"""Does one model beat another, in words that the intervals bear out."""
+"""Does one model beat another: the paired tests decide, and the words say what the intervals show beside."""
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from higr.evaluation.bootstrap import Interval
@@ -57,10 +58,12 @@ def verdict(evaluation: Evaluation, rival: str) -> Verdict:
     us, them = model_label(subject), model_label(rival)
     if sure and ahead == len(deciding):
         apart = all(left[metric].above(right[metric]) for metric in deciding)
-        outcome, headline = "better", f"{us} beats {them} in {names}{_apart(apart)}"
+        found = _intervals(differences, deciding, apart)
+        outcome, headline = "better", f"{us} beats {them} in {names} by the paired test; {found}."
     elif sure and behind == len(deciding):
         apart = all(right[metric].above(left[metric]) for metric in deciding)
-        outcome, headline = "worse", f"{us} loses to {them} in {names}{_apart(apart)}"
+        found = _intervals(differences, deciding, apart)
+        outcome, headline = "worse", f"{us} loses to {them} in {names} by the paired test; {found}."
     elif ahead == len(deciding):
         outcome, headline = "unclear", f"{us} is ahead of {them} in {names}, but chance may do as much."
     elif behind == len(deciding):
@@ -75,8 +78,13 @@ def verdict(evaluation: Evaluation, rival: str) -> Verdict:
     return Verdict(outcome, headline, evidence)
 
 
-def _apart(apart: bool) -> str:
-    return "; the intervals are apart." if apart else "; the paired difference leaves out zero."
+def _intervals(differences: Mapping[str, Interval], deciding: Sequence[str], apart: bool) -> str:
+    """What the intervals say beside the test, which they are not made from and may not agree with."""
+    holding = [metric for metric in deciding if differences[metric].low <= 0 <= differences[metric].high]
+    if holding:
+        return f"the interval of the difference holds 0 in {' and '.join(map(label, holding))}"
+    out = "the interval of the difference leaves out 0"
+    return f"{out}, and those of the models are apart" if apart else out
 
 
 def _text(value: Interval) -> str:

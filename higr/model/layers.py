@@ -44,7 +44,7 @@ class Attention(nn.Module):
         self.k, self.v = (nn.Linear(width, narrow, bias=False) for _ in range(2))
         self.out = nn.Linear(width, width, bias=False)
 
-    def project(self, x: Tensor) -> KeyValue:
+    def _key_value(self, x: Tensor) -> KeyValue:
         """x: (B, S, C) -> its keys and values."""
         return _split(self.k(x), self.kv_heads), _split(self.v(x), self.kv_heads)
 
@@ -76,11 +76,11 @@ class SelfAttention(Attention):
     def forward(self, x: Tensor, mask: Tensor | None = None) -> Tensor:
         """x: (B, T, C); mask: (B, T) bool, false where a position is padding."""
         keep = None if mask is None else mask[:, None, None, :]
-        return self.attend(x, self.project(x), keep, causal=self.causal)
+        return self.attend(x, self._key_value(x), keep, causal=self.causal)
 
     def step(self, x: Tensor, cache: KeyValue | None) -> tuple[Tensor, KeyValue]:
         """One more position. x: (B, 1, C); the cache grows by it."""
-        k, v = self.project(x)
+        k, v = self._key_value(x)
         if cache is not None:
             k, v = torch.cat([cache[0], k], dim=2), torch.cat([cache[1], v], dim=2)
         return self.attend(x, (k, v)), (k, v)
@@ -88,6 +88,10 @@ class SelfAttention(Attention):
 
 class CrossAttention(Attention):
     """From any positions to the context."""
+
+    def project(self, x: Tensor) -> KeyValue:
+        """x: (B, S, C) -> the context's keys and values, outside of the block: FSDP gathers by this name."""
+        return self._key_value(x)
 
     def forward(self, x: Tensor, context: KeyValue, mask: Tensor) -> Tensor:
         """x: (B, T, C); mask: (B, S) bool, false where the context is padding."""

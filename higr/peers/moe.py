@@ -38,7 +38,9 @@ class MixtureOfExperts(nn.Module):
         """E * sum_e f_e * P_e of the last forward pass in training: 1 where experts are used alike.
 
         f_e is the share of choices that fell on expert e, P_e its mean probability (arXiv 2101.03961,
-        equation 4); OneRec does not say how it balances.
+        equation 4); OneRec does not say how it balances. Both shares are of the tokens of this forward
+        pass: those of one process's part of a batch. Their product is no sum over tokens, so with other
+        processes or another `training.accumulation` it is another loss: means over fewer tokens.
 
         Args:
             present: (...) bool, tokens that count: x without its last axis; where none does, it is 0.

@@ -87,7 +87,8 @@ class Batches:
             )
         if len(source) < source.shards:
             raise InputError(
-                f"{len(source)} examples are fewer than the {source.shards} shards; lower training.shards"
+                f"{len(source)} examples are fewer than the {source.shards} shards; lower training.shards, "
+                "or write fewer"
             )
         self.seed, self._rows, self._shards = seed, len(source), source.shards
         self._share = batch_size // source.shards  # rows of a shard in a batch

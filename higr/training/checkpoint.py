@@ -19,13 +19,13 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.distributed.checkpoint.api import CheckpointException
 from torch.distributed.checkpoint.state_dict import get_state_dict, set_state_dict
 from torch.distributed.checkpoint.state_dict_loader import load
 from torch.distributed.checkpoint.state_dict_saver import save
 
-from higr.config import TrainingConfig
+from higr.config import Section, TrainingConfig
 from higr.errors import InputError
 from higr.files import read_json, write_json
 from higr.training.batches import Source
@@ -44,8 +44,9 @@ FREE_TO_CHANGE = {
     "log_every",
     "save_every_steps",
 }
-"""Settings that a resumed training may have otherwise: losses stay the same but for rounding,
-and for what dropout draws when a batch is parted in another way."""
+"""Settings that a resumed training may have otherwise: losses stay the same but for rounding, and, when
+a batch is parted in another way, for what dropout draws and for what balances experts
+(`higr.peers.moe`)."""
 
 
 def identity(
@@ -56,17 +57,47 @@ def identity(
     *,
     seed: int,
     label: str,
+    extra: Mapping[str, Any],
 ) -> dict[str, Any]:
-    """What a checkpoint shares with a training that may resume from it, by name."""
+    """What a checkpoint shares with a training that may resume from it, by name.
+
+    Args:
+        extra: what decides losses and stands nowhere else; see `model_identity`.
+    """
     weights = objective.state_dict()
     return {
         **{f"shape of {name}": list(value.shape) for name, value in weights.items()},
         **settings.model_dump(exclude=FREE_TO_CHANGE),
         "seed": seed,
         "label": label,
+        **extra,
         "data": data.fingerprint,
         "held_out": None if held_out is None else held_out.fingerprint,
         "weights at the start": fingerprint(weights.values()),
+    }
+
+
+def model_identity(model: Any, codes: Tensor) -> dict[str, Any]:
+    """What decides a slate model's losses and is no tensor of its state.
+
+    Args:
+        model: its `config`, `experts` and `tokenizer_id` count where it has them.
+        codes: (N, D), the catalogue's.
+    """
+    sections = {"model": getattr(model, "config", None), "experts": getattr(model, "experts", None)}
+    return {
+        **named({name: section for name, section in sections.items() if isinstance(section, Section)}),
+        "tokenizer_id": getattr(model, "tokenizer_id", None),
+        "codes": fingerprint([codes]),
+    }
+
+
+def named(sections: Mapping[str, Section]) -> dict[str, Any]:
+    """Every field of every section, as `section.field`."""
+    return {
+        f"{name}.{field}": value
+        for name, section in sections.items()
+        for field, value in section.model_dump(mode="json").items()
     }
 
 

@@ -10,6 +10,7 @@ from higr.config import TrainingConfig
 from higr.errors import InputError
 from higr.model.inputs import ContextBatch
 from higr.training.batches import InMemory, Source
+from higr.training.checkpoint import model_identity
 from higr.training.examples import Examples
 from higr.training.loop import Progress, no_progress, train
 
@@ -46,7 +47,8 @@ def fit(
 
     Args:
         data: in memory, or `higr.training.shards.Shards`; the order is the same.
-        validation: None or empty: all epochs run and the last weights are kept.
+        validation: dealt to as many shards as `data`. None or empty: all epochs run and the last weights
+            are kept.
         codes: (N, D) int64, the catalogue's codes.
         settings: `label_smoothing` needs a model whose `losses` takes `smoothing`.
 
@@ -58,14 +60,16 @@ def fit(
         raise InputError(
             f"label_smoothing is {settings.label_smoothing}, but {type(model).__name__} has none; set it to 0"
         )
-    held_out = InMemory(validation, settings.shards) if validation is not None and len(validation) else None
+    source = InMemory(data, settings.shards) if isinstance(data, Examples) else data
+    held_out = InMemory(validation, source.shards) if validation is not None and len(validation) else None
     return train(
         _Slates(model, codes, settings.label_smoothing),
-        InMemory(data, settings.shards) if isinstance(data, Examples) else data,
+        source,
         held_out,
         settings,
         seed=seed,
         label=label,
+        extra=model_identity(model, codes),
         directory=directory,
         progress=progress,
     )

@@ -2,14 +2,16 @@
 
 It knows neither model nor loss: an objective is a module that turns a batch of examples into the sum
 of its losses and the number of things predicted. A step's gradient is that of the sum over the whole
-batch divided by the whole number, so it is the same over one process or many, in one part or many.
+batch divided by the whole number, so it is the same over one process or many, in one part or many, where
+the objective is a sum over examples; what balances experts (`higr.peers.moe`) is not.
 """
 
 import copy
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -45,6 +47,7 @@ def train(
     *,
     seed: int,
     label: str,
+    extra: Mapping[str, Any] = MappingProxyType({}),
     directory: Path | None = None,
     progress: Progress = no_progress,
 ) -> list[dict[str, Any]]:
@@ -58,6 +61,7 @@ def train(
         data: each example is seen once an epoch, in an order drawn from `seed`.
         held_out: examples whose loss decides which weights are kept and when to stop. None: all epochs
             run and the last weights are kept.
+        extra: JSON values by name that a checkpoint must share beside `higr.training.checkpoint.identity`'s.
         directory: keeps checkpoints/ and steps.jsonl; a training that finds a checkpoint there goes on
             from it. None: nothing is written.
 
@@ -73,7 +77,7 @@ def train(
         raise HigrError(
             f"{label}: no training examples; look at the data report and lower min_engaged or use more data"
         )
-    run = _Training(objective, data, held_out, settings, seed, label, directory, progress)
+    run = _Training(objective, data, held_out, settings, seed, label, extra, directory, progress)
     try:
         run.start()
         while run.goes_on():
@@ -95,6 +99,7 @@ class _Training:
         settings: TrainingConfig,
         seed: int,
         label: str,
+        extra: Mapping[str, Any],
         directory: Path | None,
         progress: Progress,
     ) -> None:
@@ -123,8 +128,8 @@ class _Training:
         self.checkpoints: Checkpoints | None = None
         self.log: StepLog | None = None
         if directory is not None:
-            own_identity = identity(objective, data, held_out, settings, seed=seed, label=label)
-            self.checkpoints = Checkpoints(directory / "checkpoints", self.world, own_identity)
+            shared = identity(objective, data, held_out, settings, seed=seed, label=label, extra=extra)
+            self.checkpoints = Checkpoints(directory / "checkpoints", self.world, shared)
 
     @property
     def step(self) -> int:

@@ -17,11 +17,13 @@ from torch.nn import functional as F
 
 from benchmarks import published
 from benchmarks.beauty import every_item, last_items, load, measure
-from benchmarks.published import BinarySASRec, cells, markdown
+from benchmarks.published import BinarySASRec, Objective, cells, markdown
 from higr.catalog import Catalog
 from higr.config import ModelConfig
 from higr.model.inputs import PADDING, ContextBatch
 from higr.slate import Slate, UserContext
+from higr.training.examples import Examples
+from higr.training.targets import Targets
 
 CONFIG = ModelConfig(width=8, heads=2, feedforward=8, history_length=3, dropout=0.0)
 
@@ -87,14 +89,40 @@ def test_the_published_loss_by_hand(monkeypatch: pytest.MonkeyPatch) -> None:
     contexts = ContextBatch(
         items, torch.full((1, 3), 2, dtype=torch.int8), torch.zeros((1, 0), dtype=torch.int32)
     )
-    monkeypatch.setattr(torch, "randint", lambda high, shape: torch.tensor([5, 0]))
+    drawn_on = []
+
+    def randint(high: int, shape: torch.Size, device: torch.device) -> torch.Tensor:
+        drawn_on.append(device)
+        return torch.tensor([5, 0])
+
+    monkeypatch.setattr(torch, "randint", randint)
     total, count = model.train().losses(contexts, torch.tensor([[1]]), torch.zeros((6, 2)))
     scores = model.scores(model(torch.tensor([[6, 2, 4]])))[0]  # (3, 6)
     expected = -F.logsigmoid(torch.stack([scores[1, 4], -scores[1, 5], scores[2, 1], -scores[2, 0]])).sum()
     torch.testing.assert_close(total, expected)
     assert count == 2
+    assert drawn_on == [total.device]
     total, _ = model.eval().losses(contexts, torch.tensor([[1]]), torch.zeros((6, 2)))
     torch.testing.assert_close(total, -scores[2].log_softmax(-1)[1])
+
+
+def test_codes_go_where_the_model_goes_and_are_judged_on_the_cpu() -> None:
+    """`meta` stands for a GPU; on a machine that has one the test from data to table runs on it."""
+    judged: list[torch.nn.Module] = []
+
+    def judge(model: torch.nn.Module, rows: torch.Tensor) -> np.ndarray:
+        judged.append(model)
+        return np.array([0.25] * len(rows))
+
+    objective = Objective(BinarySASRec(CONFIG, 6), torch.zeros((6, 2), dtype=torch.int64), judge)
+    assert not [name for name in objective.state_dict() if "codes" in name]
+    contexts = ContextBatch(*(torch.zeros((3, size), dtype=torch.int32) for size in (3, 3, 0)))
+    targets = Targets(torch.tensor([0, 1, -1]), torch.zeros((3, 1), dtype=torch.int64))
+    total, count = objective.eval()(Examples(contexts, targets))
+    assert (total, count) == (1.5, 2)
+    assert judged[0] is not objective.model
+    assert {parameter.device.type for parameter in judged[0].parameters()} == {"cpu"}
+    assert objective.to("meta").codes.device.type == "meta"
 
 
 def test_from_data_to_table(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

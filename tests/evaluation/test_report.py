@@ -37,8 +37,13 @@ def evaluation() -> Evaluation:
 
 
 def with_figures(
-    evaluation: Evaluation, ours: tuple[float, float], theirs: tuple[float, float], p_adjusted: float
+    evaluation: Evaluation,
+    ours: tuple[float, float],
+    theirs: tuple[float, float],
+    p_adjusted: float,
+    spread: float = 0.05,
 ) -> Evaluation:
+    """Intervals of both models; that of the difference reaches `spread` to either side of its mean."""
     values = {model: dict(row) for model, row in evaluation.values.items()}
     against = {"popularity": dict(evaluation.against["popularity"])}
     for metric in ("ndcg@3", "effective_view_hit@3"):
@@ -46,7 +51,7 @@ def with_figures(
             values[model][metric] = Interval(mean=(low + high) / 2, low=low, high=high, slates=60)
         mean = values["higr"][metric].mean - values["popularity"][metric].mean
         against["popularity"][metric] = against["popularity"][metric].model_copy(
-            update={"mean": mean, "p_adjusted": p_adjusted}
+            update={"mean": mean, "p_adjusted": p_adjusted, "low": mean - spread, "high": mean + spread}
         )
     return evaluation.model_copy(update={"values": values, "against": against})
 
@@ -55,9 +60,22 @@ def with_figures(
     ("ours", "theirs", "p_adjusted", "outcome", "words"),
     [
         ((0.3, 0.4), (0.1, 0.2), 0.001, "better", "HiGR beats Popularity in Effective-view Hit@3 and NDCG@3"),
-        ((0.3, 0.4), (0.1, 0.2), 0.001, "better", "the intervals are apart"),
+        (
+            (0.3, 0.4),
+            (0.1, 0.2),
+            0.001,
+            "better",
+            "NDCG@3 by the paired test; the interval of the difference leaves out 0, and those of the models "
+            "are apart.",
+        ),
         ((0.1, 0.2), (0.3, 0.4), 0.001, "worse", "HiGR loses to Popularity"),
-        ((0.2, 0.4), (0.1, 0.3), 0.05, "better", "the paired difference leaves out zero"),
+        (
+            (0.2, 0.4),
+            (0.1, 0.3),
+            0.05,
+            "better",
+            "by the paired test; the interval of the difference leaves out 0.",
+        ),
         (
             (0.2, 0.4),
             (0.1, 0.3),
@@ -76,6 +94,22 @@ def test_verdict(
     assert found.outcome == outcome
     assert words in found.headline
     assert f"adjusted p = {p_adjusted:.3f}" in found.evidence[0]
+
+
+@pytest.mark.parametrize(("ours", "theirs"), [((0.2, 0.4), (0.1, 0.3)), ((0.1, 0.3), (0.2, 0.4))])
+def test_the_test_decides_and_an_interval_that_holds_zero_is_told(
+    evaluation: Evaluation, ours: tuple, theirs: tuple
+) -> None:
+    """The test may say so where the interval, which is not made from it, holds 0."""
+    found = verdict(with_figures(evaluation, ours, theirs, 0.04, spread=0.2), "popularity")
+    assert found.outcome in ("better", "worse")
+    both = "Effective-view Hit@3 and NDCG@3"
+    assert found.headline.endswith(f"by the paired test; the interval of the difference holds 0 in {both}.")
+    one = with_figures(evaluation, ours, theirs, 0.04)
+    against = dict(one.against["popularity"])
+    against["ndcg@3"] = against["ndcg@3"].model_copy(update={"low": -0.3, "high": 0.3})
+    found = verdict(one.model_copy(update={"against": {"popularity": against}}), "popularity")
+    assert found.headline.endswith("by the paired test; the interval of the difference holds 0 in NDCG@3.")
 
 
 class Balance(HTMLParser):

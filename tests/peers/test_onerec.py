@@ -20,6 +20,7 @@ from higr.peers.onerec_decode import Rule
 from higr.peers.recommenders import OneRecRecommender
 from higr.slate import UserContext
 from higr.stand_ins import find_stand_ins
+from higr.training.checkpoint import model_identity
 from tests.peers.small import EXPERTS, batch_of, catalog_of, onerec, user
 
 FORMS = pytest.mark.parametrize("experts", [None, EXPERTS], ids=["dense", "experts"])
@@ -261,3 +262,12 @@ def test_a_model_of_another_codebook_is_refused() -> None:
     model = onerec(0, catalog_of(0, 20))
     with pytest.raises(InputError, match="3 codes of 4, the catalogue has 3 of 5"):
         OneRecRecommender(model, catalog_of(0, 20, size=5), 4, "greedy")
+
+
+def test_a_training_is_not_gone_on_with_by_other_experts() -> None:
+    """No tensor says how many experts a token goes to, or how much their balance weighs."""
+    catalog = catalog_of(0, 30)
+    other = EXPERTS.model_copy(update={"chosen": 1, "balance_weight": 0.5})
+    one, two = (model_identity(onerec(0, catalog, e), catalog.code_tensor) for e in (EXPERTS, other))
+    assert {name for name in one if one[name] != two[name]} == {"experts.chosen", "experts.balance_weight"}
+    assert model_identity(onerec(0, catalog), catalog.code_tensor).keys() < one.keys()

@@ -1,13 +1,16 @@
 """Run: pytest tests/training"""
 
+from pathlib import Path
+
 import pytest
 import torch
 from torch import Tensor, nn
 
 from higr.errors import InputError
 from higr.model.inputs import ContextBatch
-from higr.training.batches import InMemory
+from higr.training.batches import Batches, InMemory, Source
 from higr.training.fit import fit
+from higr.training.shards import write_shards
 from higr.training.targets import PADDING
 from tests.training import tiny
 
@@ -125,6 +128,21 @@ def test_any_module_with_losses_is_trained_and_without_validation_all_epochs_run
     items = data.targets.items[data.targets.items != PADDING]
     share = torch.bincount(items, minlength=tiny.ITEMS) / len(items)
     torch.testing.assert_close(model.logits.softmax(0), share, atol=0.01, rtol=0)
+
+
+def test_validation_is_dealt_as_the_data_on_disk_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """8 files and `training.shards` 1 for memory; two processes could not share one shard."""
+    seen: list[int] = []
+
+    def see(source: Source, *arguments: object, **options: object) -> Batches:
+        seen.append(source.shards)
+        return Batches(source, *arguments, **options)
+
+    monkeypatch.setattr("higr.training.loop.Batches", see)
+    shards = write_shards(tmp_path / "train", [tiny.examples(16)], 8)
+    settings = tiny.settings(epochs=1, shards=1)
+    fit(tiny.model(), shards, tiny.examples(12, seed=1), tiny.codes(), settings, seed=0)
+    assert seen == [8, 8]
 
 
 def test_smoothing_needs_a_model_that_smooths() -> None:

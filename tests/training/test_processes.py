@@ -78,12 +78,13 @@ def test_two_processes_give_the_losses_and_weights_of_one(
     found = json.loads((directory / f"{layout}.json").read_text())
     for key in ("train_loss", "validation_loss"):
         assert [r[key] for r in found["curve"][1:]] == pytest.approx([r[key] for r in curve[1:]], rel=1e-6)
-    for key in ("loss", "grad_norm"):
+    for key, rounding in (("loss", 1e-5), ("grad_norm", 1e-4)):
         assert [s[key] for s in read_steps(directory / layout)] == pytest.approx(
-            [s[key] for s in steps], rel=1e-5
+            [s[key] for s in steps], rel=rounding
         )
     for name, value in model.state_dict().items():
-        torch.testing.assert_close(torch.tensor(found["weights"][name]), value, rtol=1e-4, atol=1e-5)
+        # AdamW makes a part of a step (0.01) of the rounding of a gradient near 0.
+        torch.testing.assert_close(torch.tensor(found["weights"][name]), value, rtol=1e-4, atol=1e-4)
 
 
 @pytest.mark.parametrize("first", [2, 1])

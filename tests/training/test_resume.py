@@ -4,10 +4,13 @@ import json
 import signal
 import subprocess
 import sys
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 
 import pytest
+from torch import Tensor
 
 from higr.errors import InputError
 from higr.model.higr import HiGR
@@ -29,6 +32,9 @@ def train(
     width: int = 16,
     count: int = 50,
     dropout: float = 0.1,
+    sizes: Mapping[str, object] = MappingProxyType({}),
+    tokenizer_id: str = "t",
+    codes: Tensor | None = None,
     **changes: object,
 ) -> tuple[HiGR, list[dict]]:
     """The training of `killed`, in this process; `StopError` after step `last`."""
@@ -37,15 +43,16 @@ def train(
         if step == last:
             raise StopError
 
-    model = tiny.model(dropout, width)
+    model = tiny.model(dropout, width, **sizes)
+    model.tokenizer_id = tokenizer_id
     options = {"save_every_steps": 2, **changes}
     seed = options.pop("seed", 0)
-    model.user_token.data += options.pop("start", 0)
+    model.encoder.user_token.data += options.pop("start", 0)
     curve = fit(
         model,
         tiny.examples(count),
         tiny.examples(12, seed=1),
-        tiny.codes(),
+        tiny.codes() if codes is None else codes,
         tiny.settings(**options),
         seed,
         directory=directory,
@@ -144,6 +151,11 @@ def test_half_a_line_and_half_a_checkpoint_are_passed_over(tmp_path: Path, whole
         ({"seed": 1}, "has seed 0, this training 1"),
         ({"start": 1}, "has weights at the start [0-9a-f]+, this training [0-9a-f]+"),
         ({"count": 51}, "has data [0-9a-f]+, this training [0-9a-f]+"),
+        ({"dropout": 0.2}, r"has model\.dropout 0\.1, this training 0\.2"),
+        ({"sizes": {"heads": 4}}, r"has model\.heads 2, this training 4"),
+        ({"sizes": {"pooling": "mean"}}, r"has model\.pooling sum, this training mean"),
+        ({"tokenizer_id": "u"}, "has tokenizer_id t, this training u"),
+        ({"codes": tiny.codes().flip(0)}, "has codes [0-9a-f]+, this training [0-9a-f]+"),
     ],
 )
 def test_a_checkpoint_of_another_training_is_refused(tmp_path: Path, changes: dict, message: str) -> None:

@@ -32,19 +32,20 @@ def codes() -> Tensor:
     return torch.randint(0, CODES, (ITEMS, DEPTH), generator=torch.Generator().manual_seed(1))
 
 
-def model(dropout: float = 0.1, width: int = 16) -> HiGR:
+def model(dropout: float = 0.1, width: int = 16, **changes: Any) -> HiGR:
     torch.manual_seed(0)
-    config = ModelConfig(
-        width=width,
-        heads=2,
-        feedforward=32,
-        encoder_layers=2,
-        planner_layers=2,
-        generator_layers=1,
-        history_length=HISTORY,
-        dropout=dropout,
-        max_slate_size=SLATE,
-    )
+    sizes = {
+        "width": width,
+        "heads": 2,
+        "feedforward": 32,
+        "encoder_layers": 2,
+        "planner_layers": 2,
+        "generator_layers": 1,
+        "history_length": HISTORY,
+        "dropout": dropout,
+        "max_slate_size": SLATE,
+    }
+    config = ModelConfig.model_validate({**sizes, **changes})
     return HiGR(config, DEPTH, CODES, ProfileVocabulary({}), "t")
 
 
