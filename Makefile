@@ -18,7 +18,7 @@ export DO_NOT_TRACK = 1
 export OMP_NUM_THREADS ?= 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup system-deps demo test lint bench bench-tokenizer serve clean
+.PHONY: help setup system-deps demo test lint bench bench-tokenizer bench-training bench-quality serve clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 14
@@ -55,6 +55,12 @@ bench: setup ## speed of the bundle in RUN, with JSON and Markdown under benchma
 
 bench-tokenizer: setup ## quality and speed of semantic IDs on the public data in DATA (folders kuairec_meta, kuairand_pure, amazon)
 	@$(BIN)/python -m benchmarks.tokenizer $(if $(DATA),--data "$(DATA)")
+
+bench-training: setup ## what training costs beside its matrix products; loader; two processes against one
+	@$(BIN)/python -m benchmarks.training
+
+bench-quality: setup ## slates of HiGR and its opponents on the public data in DATA; PRESET=full|quick; goes on where it stopped
+	@$(BIN)/python -m benchmarks.quality $(if $(DATA),--data "$(DATA)") $(if $(PRESET),--preset $(PRESET))
 
 serve: setup ## serve the bundle in RUN on PORT; the word in RUN/switch decides who makes the slates
 	@test -e $(RUN)/switch || echo auto > $(RUN)/switch

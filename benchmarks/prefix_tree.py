@@ -185,9 +185,9 @@ def model_steps(model: HiGR, catalog: Catalog, batch: ContextBatch) -> PositionS
 
     def start(position: int, chosen: Tensor) -> StepFunction:
         nonlocal caches
-        item = model.embed_items(catalog.code_tensor[chosen[-1:]]) if position else None
+        item = model.embedding.items(catalog.code_tensor[chosen[-1:]]) if position else None
         plan, caches = model.plan_step(context, position, item, caches)
-        return ItemStep(model, context, plan)
+        return ItemStep(model, context, position, plan)
 
     return start
 

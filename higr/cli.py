@@ -7,6 +7,7 @@ code 2.
 """
 
 import json
+import os
 import sys
 import time
 from collections.abc import Callable
@@ -20,11 +21,14 @@ from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
     Progress,
+    ProgressColumn,
+    Task,
     TextColumn,
     TimeElapsedColumn,
     TimeRemainingColumn,
 )
 from rich.table import Table
+from rich.text import Text
 
 from higr.config import RunConfig, load_config, parse_overrides
 from higr.errors import HigrError
@@ -55,6 +59,13 @@ OutOption = Annotated[Path, typer.Option("--out", "-o", help="Directory of this 
 JsonOption = Annotated[bool, typer.Option("--json", help="Print figures as JSON for machines.")]
 
 
+class _Speed(ProgressColumn):
+    """Steps a second."""
+
+    def render(self, task: Task) -> Text:
+        return Text(f"{task.speed:.1f}/s" if task.speed else "")
+
+
 def _run(
     name: str, json_output: bool, work: Callable[[Callable[[str, int, int], None]], dict[str, Any]]
 ) -> None:
@@ -65,6 +76,7 @@ def _run(
         MofNCompleteColumn(),
         TimeElapsedColumn(),
         TimeRemainingColumn(),
+        _Speed(),
     )
     started = time.monotonic()
     with Progress(*columns, console=Console(stderr=True), transient=True) as bars:
@@ -77,6 +89,8 @@ def _run(
 
         figures = work(progress)
     seconds = time.monotonic() - started
+    if os.environ.get("RANK", "0") != "0":  # under torchrun the first process speaks for all
+        return
     if json_output:
         typer.echo(json.dumps({"stage": name, "seconds": round(seconds, 1), **figures}))
         return

@@ -56,8 +56,11 @@ class EngagementConfig(Section):
 class DataConfig(Section):
     """From a source to checked tables, slates and a split by time."""
 
-    source: Literal["simulator", "kuairand", "kuairec", "tables"] = "simulator"
-    path: str | None = Field(None, description="folder of the source's files; none for simulator")
+    source: Literal["simulator", "kuairand", "kuairec", "amazon", "tables"] = "simulator"
+    path: str | None = Field(
+        None,
+        description="folder of the source's files (amazon: and the name of a set in it); none for simulator",
+    )
     simulator: SimulatorConfig = SimulatorConfig()
     engagement: EngagementConfig = EngagementConfig()
     slates: Literal["auto", "request", "session", "chunk"] = Field(
@@ -226,11 +229,40 @@ class TokenizerConfig(Section):
         return self
 
 
+def _size(
+    width: int, heads: int, encoder: int, planner: int, generator: int, feedforward: int
+) -> dict[str, int]:
+    return {
+        "width": width,
+        "heads": heads,
+        "encoder_layers": encoder,
+        "planner_layers": planner,
+        "generator_layers": generator,
+        "feedforward": feedforward,
+    }
+
+
+SIZES: dict[str, dict[str, int]] = {
+    "nano": _size(96, 4, 2, 3, 1, 256),
+    "small": _size(208, 8, 3, 4, 1, 512),
+    "base": _size(512, 8, 3, 4, 1, 896),
+    "large": _size(896, 14, 4, 6, 1, 1408),
+    "xl-1b": _size(2048, 16, 6, 12, 2, 3840),
+    "xl-2b": _size(2816, 22, 6, 12, 2, 5376),
+}
+"""About 1, 5, 25, 100, 1,000 and 2,000 million parameters at K 256 and D 3; shares of encoder, planner
+and generator are not reported by the paper."""
+
+
 class ModelConfig(Section):
     """Context encoder, slate planner, item generator (method, section 2)."""
 
+    size: str | None = Field(None, description="one of SIZES: fills the sizes that are not given")
     width: int = Field(128, ge=8, description="C, model width")
     heads: int = Field(4, ge=1)
+    kv_heads: int | None = Field(
+        None, ge=1, description="heads of keys and values (grouped-query attention); none: as many as heads"
+    )
     encoder_layers: int = Field(2, ge=1)
     planner_layers: int = Field(3, ge=1)
     generator_layers: int = Field(1, ge=1)
@@ -242,12 +274,59 @@ class ModelConfig(Section):
         description="engaged: positive feedback only, as the paper; "
         "all: every exposure, told apart by a feedback embedding",
     )
+    history_tokens: Literal["item", "code"] = Field(
+        "item", description="item: one pooled token an event; code: D tokens"
+    )
+    profile_tokens: Literal["sum", "field"] = Field(
+        "sum", description="sum: profile and situation are one token with the user; field: one token a field"
+    )
+    situation: bool = Field(
+        True, description="hour, weekday and surface of the request are read; not reported by the paper"
+    )
     max_slate_size: int = Field(10, ge=1, description="longest slate the planner can plan")
+    pooling: Literal["sum", "mean", "max"] = Field("sum", description="an item from its codes' embeddings")
+    generator_context: bool = Field(True, description="the generator attends to the context, too")
+    shared_generator: bool = Field(True, description="one generator for all positions")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _of_size(cls, values: Any) -> Any:
+        """Fill what `size` decides and nobody gave."""
+        if not isinstance(values, dict) or values.get("size") is None:
+            return values
+        size = values["size"]
+        if size not in SIZES:
+            raise ValueError(f"no size {size!r}; sizes are {', '.join(SIZES)}")
+        return {**SIZES[size], **values}
 
     @model_validator(mode="after")
     def _heads(self) -> Self:
         if self.width % (2 * self.heads):
             raise ValueError(f"width {self.width} is not a multiple of 2 * heads ({2 * self.heads})")
+        if self.kv_heads is not None and self.heads % self.kv_heads:
+            raise ValueError(f"heads {self.heads} is not a multiple of kv_heads {self.kv_heads}")
+        return self
+
+    @property
+    def block(self) -> tuple[int, int, int, float, int | None]:
+        """What every block of layers is made with: width, heads, inner width, dropout, heads of keys."""
+        return self.width, self.heads, self.feedforward, self.dropout, self.kv_heads
+
+
+class ExpertsConfig(Section):
+    """Mixture-of-experts feed-forward of OneRec-style decoders (`higr.peers`, arXiv 2502.18965)."""
+
+    count: int = Field(24, ge=2, description="E, experts a layer, as published")
+    chosen: int = Field(2, ge=1, description="experts that a token goes to, as published")
+    feedforward: int = Field(16, ge=1, description="inner width of one expert's SwiGLU")
+    balance_weight: float = Field(
+        0.01, ge=0, description="of the loss that spreads tokens over experts; not reported by the paper"
+    )
+
+    @model_validator(mode="after")
+    def _chosen(self) -> Self:
+        if self.chosen > self.count:
+            raise ValueError(f"{self.chosen} of {self.count} experts chosen; choose at most all")
         return self
 
 
@@ -269,6 +348,39 @@ class TrainingConfig(Section):
         False, description="fill short targets with what was exposed but not engaged; not in the paper"
     )
     patience: int = Field(2, ge=1, description="epochs without a better validation loss before stopping")
+    shards: int = Field(
+        1,
+        ge=1,
+        description="S, parts the data is dealt to: a multiple of the processes, a divisor of batch_size; "
+        "decides the order of examples, the number of processes does not",
+    )
+    parallel: Literal["none", "ddp", "fsdp"] = Field(
+        "none",
+        description="what torchrun's processes share: ddp: gradients; fsdp: weights and optimiser state, too",
+    )
+    accumulation: int = Field(1, ge=1, description="parts a process computes its share of a batch in")
+    precision: Literal["fp32", "bf16"] = Field(
+        "fp32", description="bf16: of matrix products, by autocast; weights and optimiser stay fp32"
+    )
+    compile: bool = Field(
+        False, description="torch.compile every block: pays on a GPU, and in long trainings"
+    )
+    checkpoint_activations: bool = Field(
+        False, description="compute every block's forward pass again in the backward pass: less memory"
+    )
+    log_every: int = Field(1, ge=1, description="steps between two lines of steps.jsonl")
+    save_every_steps: int = Field(
+        0, ge=0, description="steps between two checkpoints; 0: only at the end of every epoch"
+    )
+
+    @model_validator(mode="after")
+    def _batches_can_be_shared(self) -> Self:
+        if self.batch_size % (self.shards * self.accumulation):
+            raise ValueError(
+                f"batch_size {self.batch_size} is not a multiple of shards * accumulation "
+                f"({self.shards} * {self.accumulation})"
+            )
+        return self
 
 
 class AlignConfig(Section):
@@ -325,8 +437,26 @@ class EvaluationConfig(Section):
     min_exposed: int = Field(1, ge=1, description="test slates with fewer exposures are left out")
     max_slates: int = Field(20_000, ge=1, description="test slates drawn at most")
     bootstrap: int = Field(1000, ge=100, description="resamples of users")
+    permutations: int = Field(10_000, ge=100, description="sign flips of users behind a p-value")
     confidence: float = Field(0.95, gt=0, lt=1)
     exclude_seen: bool = Field(True, description="no item the context already holds, for every model alike")
+    short_history: int = Field(10, ge=1, description="a history with fewer engaged items is short")
+    long_history: int = Field(30, ge=1, description="a history with at least as many engaged items is long")
+    head_share: float = Field(
+        0.2, gt=0, lt=1, description="share of the items exposed in training, the most viewed, that are head"
+    )
+    min_slice: int = Field(
+        100, ge=1, description="slices with fewer slates are named with their count, without figures"
+    )
+
+    @model_validator(mode="after")
+    def _histories_in_order(self) -> Self:
+        if self.short_history > self.long_history:
+            raise ValueError(
+                f"evaluation.short_history {self.short_history} is above long_history {self.long_history}; "
+                "a history would be both"
+            )
+        return self
 
 
 class MonitoringConfig(Section):

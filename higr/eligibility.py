@@ -10,6 +10,7 @@ a dead subtree, so if any item is eligible, a search ends in one.
 """
 
 from collections.abc import Collection, Sequence
+from copy import copy
 from typing import Protocol
 
 import numpy as np
@@ -68,6 +69,13 @@ class Exclusions:
     def __len__(self) -> int:
         return len(self._slots)
 
+    def take(self, rows: Tensor) -> "Exclusions":
+        """Those of rows (B',), in that order and any number of times; apart from these from then on."""
+        taken = copy(self)
+        taken._slots = self._slots[rows]
+        taken._deaths = [deaths.take(rows) for deaths in self._deaths]
+        return taken
+
     def dead(self, level: int, nodes: Tensor, children: Children) -> Tensor:
         above = self.tree.depth - level - 1
         if above < len(self._deaths):
@@ -103,6 +111,12 @@ class _Deaths:
         # (B, 1, E): the parent of a dead node, else -1, where no beam stands; and the node's column
         self.doors = torch.where(excluded == items, parents, -1).unsqueeze(1)
         self.columns = columns.long().unsqueeze(1)
+
+    def take(self, rows: Tensor) -> "_Deaths":
+        """See `Exclusions.take`."""
+        taken = copy(self)
+        taken.nodes, taken.doors, taken.columns = self.nodes[rows], self.doors[rows], self.columns[rows]
+        return taken
 
     def added_to(self, missing: Tensor, nodes: Tensor) -> Tensor:
         """(B, W, C) bool: missing, and dead children of nodes (B, W) of the depth above."""

@@ -14,12 +14,14 @@ class UserContext:
         item_ids: recent events' items, oldest first.
         feedback: one `Feedback` level an item (see `higr.data.schemas`).
         profile: categorical fields; a field the model does not know is ignored.
+        situation: categorical facts of the request, see `higr.data.situation`; ignored likewise.
     """
 
     user_id: str
     item_ids: tuple[str, ...] = ()
     feedback: tuple[int, ...] = ()
     profile: Mapping[str, str] = field(default_factory=dict)
+    situation: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if len(self.item_ids) != len(self.feedback):

@@ -8,6 +8,7 @@ half-written. What a stage returns is a flat mapping of figures for people and f
             -> fit_baseline ----------------/
 """
 
+import shutil
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
@@ -30,8 +31,8 @@ from higr.data.prepare import prepare as run_prepare
 from higr.data.prepared import PreparedData
 from higr.data.schemas import LABELLED_EVENTS
 from higr.decode.recommender import HiGRRecommender
-from higr.evaluation.evaluate import BATCH
 from higr.evaluation.evaluate import evaluate as run_evaluate
+from higr.evaluation.held_out import BATCH
 from higr.evaluation.report import write_report as write_evaluation_report
 from higr.evaluation.results import Evaluation
 from higr.files import atomic_directory, write_json
@@ -43,9 +44,10 @@ from higr.tokenizer.quality import measure_quality
 from higr.tokenizer.report import write_report as write_tokenizer_report
 from higr.tokenizer.tokenizer import Tokenizer
 from higr.tokenizer.training_set import TrainingSet
-from higr.training.curves import write_curve
+from higr.training.curves import STEPS, read_curve, write_curve
 from higr.training.loop import Progress, no_progress
 from higr.training.pretrain import pretrain as run_pretrain
+from higr.training.world import World
 
 Figures = dict[str, float | int | str]
 
@@ -139,13 +141,15 @@ def fit_baseline(config: RunConfig, data: Path, out: Path, progress: Progress = 
 def pretrain(
     config: RunConfig, data: Path, tokens: Path, out: Path, progress: Progress = no_progress
 ) -> Figures:
-    """Next-code cross-entropy: config.json, model.safetensors, curve.jsonl."""
+    """Next-code cross-entropy: config.json, model.safetensors, curve.jsonl, steps.jsonl.
+
+    Beside `out` it keeps checkpoints while it goes on, from which an interrupted stage resumes.
+    """
     prepared = PreparedData.load(data)
     catalog = Catalog.load(tokens / "catalog.parquet")
-    model, curve = run_pretrain(prepared, _history(prepared, config), catalog, config, progress)
-    with atomic_directory(out) as aside:
-        model.save(aside / "model")
-        write_curve(aside, "pretrain", curve)
+    work = _training_directory(out)
+    model, curve = run_pretrain(prepared, _history(prepared, config), catalog, config, progress, work)
+    _save_trained(config, "pretrain", model, curve, out)
     return {
         "parameters": sum(p.numel() for p in model.parameters()),
         "epochs": len(curve) - 1,
@@ -157,15 +161,14 @@ def pretrain(
 def align(
     config: RunConfig, data: Path, tokens: Path, model: Path, out: Path, progress: Progress = no_progress
 ) -> Figures:
-    """Listwise ORPO from the pretrained model: config.json, model.safetensors, curve.jsonl."""
+    """Listwise ORPO from the pretrained model: files and checkpoints as `pretrain`."""
     prepared = PreparedData.load(data)
     catalog = Catalog.load(tokens / "catalog.parquet")
     codebooks = torch.from_numpy(Tokenizer.load(tokens / "tokenizer").codebooks)
     aligned = HiGR.load(model / "model")
-    curve = run_orpo(aligned, prepared, _history(prepared, config), catalog, codebooks, config, progress)
-    with atomic_directory(out) as aside:
-        aligned.save(aside / "model")
-        write_curve(aside, "align", curve)
+    history, work = _history(prepared, config), _training_directory(out)
+    curve = run_orpo(aligned, prepared, history, catalog, codebooks, config, progress, work)
+    _save_trained(config, "align", aligned, curve, out)
     pairs = {f"pairs_{kind}": count for kind, count in curve[0]["pairs"].items()}
     return {**_best_validation(curve), **pairs}
 
@@ -180,31 +183,36 @@ def evaluate(
     out: Path,
     progress: Progress = no_progress,
 ) -> Figures:
-    """All models on the test slates: evaluation.json, report.html."""
+    """All models on the test slates: evaluation.json, measured/*.parquet, report.html."""
     prepared = PreparedData.load(data)
     catalog = Catalog.load(tokens / "catalog.parquet")
     slates = prepared.split("test")
     disabled = disabled_items(prepared.items)
     beam = config.decode.beam_width
     incumbent = Incumbent.load(baseline)
-    evaluation = run_evaluate(
-        {
-            "popularity": Popularity.fit(prepared),
-            "incumbent": incumbent,
-            "higr_pretrained": HiGRRecommender(HiGR.load(pretrained / "model"), catalog, beam, disabled),
-            "higr": HiGRRecommender(HiGR.load(aligned / "model"), catalog, beam, disabled),
-        },
-        slates,
-        _history(prepared, config).contexts(slates),
-        prepared.items,
-        config.evaluation,
-        config.seed,
-        reference="popularity",
-        progress=progress,
-    )
     with atomic_directory(out) as aside:
+        evaluation = run_evaluate(
+            {
+                "popularity": Popularity.fit(prepared),
+                "incumbent": incumbent,
+                "higr_pretrained": HiGRRecommender(HiGR.load(pretrained / "model"), catalog, beam, disabled),
+                "higr": HiGRRecommender(HiGR.load(aligned / "model"), catalog, beam, disabled),
+            },
+            slates,
+            _history(prepared, config).contexts(slates),
+            prepared.items,
+            config.evaluation,
+            config.seed,
+            reference="popularity",
+            subject="higr",
+            training=prepared.train_events,
+            catalog=catalog,
+            progress=progress,
+            keep=aside / "measured",
+        )
         evaluation.save(aside)
-        write_evaluation_report(evaluation, aside / "report.html", "higr")
+        curves = {"Pretraining": read_curve(pretrained), "Alignment": read_curve(aligned)}
+        write_evaluation_report(evaluation, aside / "report.html", curves)
     return {
         f"{model}_{metric}": round(mean, 6)
         for model, row in _means(evaluation).items()
@@ -252,6 +260,23 @@ def disabled_items(items: pa.Table) -> list[str]:
     """Ids of the items that must never be shown."""
     statuses = zip(items["item_id"].to_pylist(), items["status"].to_pylist(), strict=True)
     return [item for item, status in statuses if status == "disabled"]
+
+
+def _training_directory(out: Path) -> Path:
+    """Where checkpoints and the curve of steps lie until `out` is there."""
+    return out.with_name(f".{out.name}.training")
+
+
+def _save_trained(config: RunConfig, stage: str, model: HiGR, curve: list[dict[str, Any]], out: Path) -> None:
+    """Written by the first of the processes that trained."""
+    if not World.join(config.training.parallel).first:
+        return
+    work = _training_directory(out)
+    with atomic_directory(out) as aside:
+        model.save(aside / "model")
+        write_curve(aside, stage, curve)
+        shutil.copyfile(work / STEPS, aside / STEPS)
+    shutil.rmtree(work)
 
 
 def _best_validation(curve: list[dict[str, Any]]) -> Figures:

@@ -174,7 +174,7 @@ def _summary(done: LocalRun, run: Path, seconds: float) -> None:
     evaluation = Evaluation.load(run)
     console.print(quality_table(evaluation))
     for rival in ("popularity", "incumbent"):
-        console.print(verdict(evaluation, "higr", rival).headline)
+        console.print(verdict(evaluation, rival).headline)
     version = read_json(run / "bundle" / "manifest.json")["version"]
     paths = Table(show_header=False, box=None)
     for name, path in (

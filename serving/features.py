@@ -9,7 +9,7 @@ import json
 import logging
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -31,6 +31,10 @@ class Known:
 
     context: UserContext
     degraded: str | None = None
+
+    def at(self, situation: Mapping[str, str]) -> "Known":
+        """The same in the situation of a request."""
+        return Known(replace(self.context, situation=situation), self.degraded)
 
 
 class Features(Protocol):

@@ -64,6 +64,7 @@ def _instance(ask: Ask) -> PredictorInstance:
             item_ids=list(context.item_ids),
             feedback=[int(level) for level in context.feedback],
             profile=dict(context.profile),
+            situation=dict(context.situation),
         ),
         exclude_items=sorted(ask.exclude),
     )

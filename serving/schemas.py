@@ -5,6 +5,7 @@ taken for no constraint.
 """
 
 from collections.abc import Iterable
+from dataclasses import replace
 from typing import Annotated, Any, Literal, Self, TypeVar
 
 import orjson
@@ -20,6 +21,7 @@ MAX_SLATE = 50
 MAX_STORED_HISTORY = 10_000
 """Of one context on its way to the predictor: stored features may be longer than what a client may send."""
 MAX_STORED_PROFILE = 256
+MAX_SITUATION = 16
 
 Id = Annotated[str, Field(min_length=1, max_length=128)]
 ProfileValue = Annotated[str, Field(max_length=128)]
@@ -79,6 +81,7 @@ class Instance(Wire):
         default=None, ge=1, le=MAX_SLATE, description="none: as the bundle is configured"
     )
     context: RequestContext | None = None
+    surface: Id | None = Field(default=None, description="where the slate is shown: page, tab, device")
     constraints: Constraints = Constraints()
     request_id: Id | None = Field(default=None, description="joins the logs; made here when not given")
 
@@ -134,6 +137,10 @@ class StoredContext(Context):
         Field(default_factory=list)
     )
     profile: Annotated[dict[str, str], Field(max_length=MAX_STORED_PROFILE)] = Field(default_factory=dict)
+    situation: Annotated[dict[Id, Id], Field(max_length=MAX_SITUATION)] = Field(default_factory=dict)
+
+    def user_context(self, user_id: str) -> UserContext:
+        return replace(super().user_context(user_id), situation=self.situation)
 
 
 class PredictorInstance(Wire):

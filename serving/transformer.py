@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from higr import metrics as names
+from higr.data.situation import situation_of
 from serving.ask import Ask, SlateMaker
 from serving.display import Shelf
 from serving.fallback import Answer, Ladder
@@ -107,7 +108,8 @@ class Transformer:
             )
             self._metrics.observe(names.STEP_SECONDS, time.perf_counter() - started, "features")
             given.update(zip(wanted, read, strict=True))
-        return [given[row] for row in range(len(instances))]
+        now = datetime.now(UTC)
+        return [given[row].at(situation_of(now, instance.surface)) for row, instance in enumerate(instances)]
 
     async def _slates(self, asks: Sequence[Ask], started: float) -> list[tuple[Answer, str]]:
         """An answer an ask, with the version of the bundle it came from."""

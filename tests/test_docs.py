@@ -5,12 +5,13 @@ The pages tell the truth about files, targets and commands; CI runs what they sh
 
 import re
 from pathlib import Path
+from typing import get_args
 
 import pytest
 from typer.main import get_command
 
 from higr.cli import app
-from higr.config import parse_config, presets
+from higr.config import DataConfig, parse_config, presets
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")])
@@ -58,3 +59,15 @@ def test_an_empty_document_is_a_whole_configuration() -> None:
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 def test_nothing_is_left_to_fill_in(page: Path) -> None:
     assert not re.search(r"<!--|TODO|TBD", page.read_text())
+
+
+def test_the_architecture_names_every_file_of_the_model() -> None:
+    text = (ROOT / "docs/architecture.md").read_text()
+    (row,) = (line for line in text.splitlines() if line.startswith("| `model/`"))
+    files = {path.stem for path in (ROOT / "higr/model").glob("*.py")} - {"__init__"}
+    assert set(re.findall(r"`(\w+)`", row)) == files
+
+
+def test_every_source_of_data_has_its_place_on_the_page() -> None:
+    text = (ROOT / "docs/data.md").read_text()
+    assert all(f"`{name}`" in text for name in get_args(DataConfig.model_fields["source"].annotation))

@@ -122,3 +122,29 @@ def test_a_mask_of_another_catalogue_is_refused() -> None:
         EligibleMask(
             PrefixTree(np.array([[0], [1]]), 2, np.array([True, False])), torch.ones((1, 3), dtype=torch.bool)
         )
+
+
+@settings(max_examples=80, deadline=None)
+@given(request=requests(), layout=st.sampled_from(LAYOUTS))
+def test_rows_taken_are_those_rows_and_go_their_own_way(
+    request: tuple[Items, list[set[int]], int], layout: Layout
+) -> None:
+    items, rows, seed = request
+    tree = items.tree(layout)
+    source = Exclusions(tree, rows, strikes=1)
+    order = np.random.default_rng(seed).integers(0, len(rows), 4)
+    taken = source.take(torch.from_numpy(order))
+    allowed = [sorted(set(items.positions()) - rows[row]) for row in order]
+    struck = [positions[0] if positions else None for positions in allowed]
+
+    def check(eligible: Exclusions, left: list[list[int]]) -> None:
+        for row, positions in enumerate(left):
+            for level in range(items.depth):
+                expected = {items.codes[position][: level + 1] for position in positions}
+                assert live_prefixes(eligible, items, level, row) == expected
+
+    check(taken, allowed)
+    if any(position is not None for position in struck):
+        taken.strike(torch.tensor([tree.count if p is None else items.positions().index(p) for p in struck]))
+    check(taken, [positions[1:] for positions in allowed])
+    check(source, [sorted(set(items.positions()) - row) for row in rows])

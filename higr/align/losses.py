@@ -18,7 +18,7 @@ def log_odds(log_probs: Tensor) -> Tensor:
 
 
 def orpo_loss(chosen: Tensor, rejected: Tensor, mask: Tensor, alpha: float) -> tuple[Tensor, Tensor]:
-    """-log p(y+|x) - alpha * log sigmoid(sum_t l(y+_t) - sum_t l(y-_t)), averaged over the batch.
+    """-log p(y+|x) - alpha * log sigmoid(sum_t l(y+_t) - sum_t l(y-_t)), for each pair.
 
     The sums run over all M * D codes, as the paper has it; the original ORPO averages over length.
 
@@ -29,8 +29,9 @@ def orpo_loss(chosen: Tensor, rejected: Tensor, mask: Tensor, alpha: float) -> t
         alpha: weight of the odds ratio.
 
     Returns:
-        The scalar loss, and the (B,) margins sum l(y+) - sum l(y-), detached.
+        The (B,) losses, 0 for a pair without codes, and the (B,) margins sum l(y+) - sum l(y-), detached.
     """
     nll = -(chosen * mask).sum(dim=1)
     margin = ((log_odds(chosen) - log_odds(rejected)) * mask).sum(dim=1)
-    return (nll - alpha * F.logsigmoid(margin)).mean(), margin.detach()
+    losses = nll - alpha * F.logsigmoid(margin)
+    return losses.masked_fill(~mask.any(dim=1), 0.0), margin.detach()

@@ -1,12 +1,13 @@
 """Listwise alignment of a pretrained model, without a reference model (arXiv 2512.24787, section 3.3)."""
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from higr.align.losses import orpo_loss
 from higr.align.pairs import Pairs, build_pairs
@@ -15,9 +16,12 @@ from higr.config import RunConfig
 from higr.data.context import HistoryIndex
 from higr.data.prepared import PreparedData
 from higr.model.higr import Context, HiGR
-from higr.model.inputs import ContextBatch, encode_contexts
+from higr.model.inputs import encode_contexts
+from higr.training.batches import InMemory
+from higr.training.checkpoint import model_identity, named
+from higr.training.examples import Examples
 from higr.training.loop import Progress, no_progress, train
-from higr.training.targets import PADDING
+from higr.training.targets import PADDING, Targets
 
 
 def align(
@@ -28,48 +32,61 @@ def align(
     codebooks: Tensor,
     config: RunConfig,
     progress: Progress = no_progress,
+    directory: Path | None = None,
 ) -> list[dict[str, Any]]:
     """Align in place on pairs from the training slates of `user_share` of the users.
 
     Args:
         codebooks: (D, K, latent) of the tokenizer: what "similar" means to the diversity negative.
+        directory: of checkpoints and the curve of steps; None: nothing is written.
 
     Returns:
         The curve of `higr.training.loop.train`; its first record also holds the counts of pairs.
     """
-    settings, codes = config.align, catalog.code_tensor
+    settings = config.align
     slates = _of_some_users(data.split("train"), settings.user_share, config.seed)
-    pairs, contexts = _pairs(slates, history, catalog, codebooks, model, config)
-    held_out, held_out_contexts = _pairs(data.split("validation"), history, catalog, codebooks, model, config)
-
-    def loss(rows: Tensor) -> Tensor:
-        return _loss(model, contexts, pairs, rows, codes, settings.alpha)[0]
-
-    def validate() -> float:
-        sums = [
-            _loss(model, held_out_contexts, held_out, rows, codes, settings.alpha)[0].item() * len(rows)
-            for rows in torch.arange(len(held_out)).split(settings.batch_size)
-        ]
-        return sum(sums) / len(held_out)
-
+    pairs, examples = _pairs(slates, history, catalog, codebooks, model, config)
+    _, held_out = _pairs(data.split("validation"), history, catalog, codebooks, model, config)
     curve = train(
-        model,
-        loss,
-        len(pairs),
-        epochs=settings.epochs,
-        batch_size=settings.batch_size,
-        learning_rate=settings.learning_rate,
-        weight_decay=config.training.weight_decay,
-        warmup_share=config.training.warmup_share,
-        clip_norm=config.training.clip_norm,
+        _Pairs(model, catalog.code_tensor, settings.alpha),
+        InMemory(examples, config.training.shards),
+        InMemory(held_out, config.training.shards) if len(held_out) else None,
+        config.training.model_copy(
+            update={
+                "epochs": settings.epochs,
+                "batch_size": settings.batch_size,
+                "learning_rate": settings.learning_rate,
+                "patience": settings.epochs,
+            }
+        ),
         seed=config.seed,
-        validate=validate if len(held_out) else None,
-        patience=settings.epochs,
         label="align",
+        extra={**model_identity(model, catalog.code_tensor), **named({"align": settings})},
+        directory=directory,
         progress=progress,
     )
     curve[0]["pairs"] = pairs.counts
     return curve
+
+
+class _Pairs(nn.Module):
+    """The losses of pairs of slates, the chosen one before the rejected one in `targets.items`."""
+
+    codes: Tensor
+
+    def __init__(self, model: HiGR, codes: Tensor, alpha: float) -> None:
+        super().__init__()
+        self.model, self.alpha = model, alpha
+        self.register_buffer("codes", codes, persistent=False)
+
+    def forward(self, batch: Examples) -> tuple[Tensor, Tensor]:
+        """(sum over the pairs, pairs)."""
+        codes, (chosen, rejected) = self.codes, batch.targets.items.chunk(2, dim=1)
+        context = self.model.encode(batch.contexts, codes)
+        likely, mask = code_log_probs(self.model, context, chosen, codes)
+        unlikely, _ = code_log_probs(self.model, context, rejected, codes)
+        losses, _ = orpo_loss(likely, unlikely, mask, self.alpha)
+        return losses.sum(), mask.any(dim=1).sum()
 
 
 def code_log_probs(model: HiGR, context: Context, items: Tensor, codes: Tensor) -> tuple[Tensor, Tensor]:
@@ -89,15 +106,6 @@ def code_log_probs(model: HiGR, context: Context, items: Tensor, codes: Tensor) 
     return taken.flatten(1), mask.flatten(1)
 
 
-def _loss(
-    model: HiGR, contexts: ContextBatch, pairs: Pairs, rows: Tensor, codes: Tensor, alpha: float
-) -> tuple[Tensor, Tensor]:
-    context = model.encode(contexts[rows], codes)
-    chosen, mask = code_log_probs(model, context, pairs.chosen[rows], codes)
-    rejected, _ = code_log_probs(model, context, pairs.rejected[rows], codes)
-    return orpo_loss(chosen, rejected, mask, alpha)
-
-
 def _pairs(
     slates: pa.Table,
     history: HistoryIndex,
@@ -105,10 +113,12 @@ def _pairs(
     codebooks: Tensor,
     model: HiGR,
     config: RunConfig,
-) -> tuple[Pairs, ContextBatch]:
+) -> tuple[Pairs, Examples]:
+    """Pairs, and the examples made of them: (T, 2 M) items, chosen and rejected."""
     pairs = build_pairs(slates, catalog, codebooks, config.align, config.training, config.seed)
     contexts = history.contexts(slates.take(pa.array(pairs.rows.numpy())))
-    return pairs, encode_contexts(contexts, catalog, model.profiles, model.config)
+    targets = Targets(pairs.rows, torch.cat([pairs.chosen, pairs.rejected], dim=1))
+    return pairs, Examples(encode_contexts(contexts, catalog, model.profiles, model.config), targets)
 
 
 def _of_some_users(slates: pa.Table, share: float, seed: int) -> pa.Table:

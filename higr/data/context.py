@@ -1,6 +1,6 @@
 """Contexts of users at given moments, read off arrays: nothing at or after the moment gets in."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 import numpy as np
@@ -9,6 +9,7 @@ import pyarrow.compute as pc
 
 from higr.config import DataConfig
 from higr.data.schemas import Feedback
+from higr.data.situation import situations_of
 from higr.data.splits import milliseconds
 from higr.slate import UserContext
 
@@ -72,14 +73,19 @@ class HistoryIndex:
         return self._context(user_id, user, int(end))
 
     def contexts(self, slates: pa.Table) -> list[UserContext]:
-        """One context a row of `SLATES`, as of its history_cutoff."""
+        """One context a row of `SLATES`, as of its history_cutoff, with its situation."""
+        situations = situations_of(slates)
         owners = [self.users.get(user, -1) for user in slates["user_id"].to_pylist()]
         ends = self._ends(
             np.array(owners, dtype=np.int64), slates["history_cutoff"].cast(pa.int64()).to_numpy()
         )
         return [
-            self._context(user_id, user, end) if user >= 0 else UserContext(user_id)
-            for user_id, user, end in zip(slates["user_id"].to_pylist(), owners, ends.tolist(), strict=True)
+            replace(
+                self._context(user_id, user, end) if user >= 0 else UserContext(user_id), situation=situation
+            )
+            for user_id, user, end, situation in zip(
+                slates["user_id"].to_pylist(), owners, ends.tolist(), situations, strict=True
+            )
         ]
 
     def _ends(self, users: np.ndarray, cutoffs: np.ndarray) -> np.ndarray:

@@ -31,7 +31,9 @@ FLAGS = {
     "is_forward": "shared",
     "is_hate": "disliked",
 }
-LOG = dict.fromkeys(("user_id", "video_id", "time_ms", "play_time_ms", "duration_ms", *FLAGS), pa.int64())
+LOG = dict.fromkeys(
+    ("user_id", "video_id", "time_ms", "play_time_ms", "duration_ms", "tab", *FLAGS), pa.int64()
+)
 VIDEO = {
     "video_id": pa.int64(),
     "author_id": pa.int64(),
@@ -95,6 +97,7 @@ def _log_events(logs: Sequence[pa.Table]) -> pa.Table:
         "timestamp": log["time_ms"],
         "watch_seconds": _seconds(log["play_time_ms"]),
         "duration_seconds": _known_seconds(log["duration_ms"]),
+        "surface": pc.binary_join_element_wise("tab", log["tab"].cast(pa.string()), "-"),
     }
     for theirs, ours in FLAGS.items():
         columns[ours] = pc.not_equal(log[theirs], 0)

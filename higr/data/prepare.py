@@ -8,7 +8,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from higr.config import DataConfig
-from higr.data import kuairand, kuairec, simulator, tables
+from higr.data import amazon, kuairand, kuairec, simulator, tables
 from higr.data.fingerprint import fingerprint
 from higr.data.labels import label
 from higr.data.prepared import PreparedData
@@ -23,6 +23,7 @@ SOURCES: Mapping[str, Callable[[DataConfig, int], RawTables]] = {
     "simulator": simulator.load,
     "kuairand": kuairand.load,
     "kuairec": kuairec.load,
+    "amazon": amazon.load,
     "tables": tables.load,
 }
 

@@ -38,8 +38,10 @@ EVENTS = pa.schema(
         pa.field("commented", pa.bool_()),
         pa.field("shared", pa.bool_()),
         pa.field("disliked", pa.bool_()),
+        pa.field("surface", pa.string()),
     ]
 )
+"""`surface` is where an item was shown: page, tab, device, by any name."""
 
 ITEMS = pa.schema(
     [
@@ -83,7 +85,8 @@ SLATES = pa.schema(
         pa.field("watch_seconds", pa.list_(pa.float32()), nullable=False),
         pa.field("strength", pa.list_(pa.float32()), nullable=False),
         pa.field("feedback", pa.list_(pa.int8()), nullable=False),
+        pa.field("surface", pa.string()),
     ]
 )
-"""One row a slate. `split` is train, validation or test. Only events strictly before
-`history_cutoff` (the slate's first exposure) may enter its history."""
+"""One row a slate, its surface that of the first exposure. `split` is train, validation or test. Only
+events strictly before `history_cutoff` (the slate's first exposure) may enter its history."""

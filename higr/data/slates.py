@@ -96,7 +96,7 @@ def slates(placed: Any) -> Any:
     row = ibis.struct(
         {
             "rank": ibis.row_number().over(by_slate),
-            **{n: distinct[n] for n in ("item_id", "watch_seconds", "strength", "feedback")},
+            **{n: distinct[n] for n in ("item_id", "watch_seconds", "strength", "feedback", "surface")},
         }
     )
     distinct = distinct.mutate(row=row)
@@ -113,6 +113,7 @@ def slates(placed: Any) -> Any:
         watch_seconds=rows.map(lambda row: row.watch_seconds),
         strength=rows.map(lambda row: row.strength),
         feedback=rows.map(lambda row: row.feedback),
+        surface=rows[0].surface,
     )
 
 

@@ -15,6 +15,8 @@ import torch
 from torch import Tensor
 
 from higr.eligibility import Eligibility
+from higr.model.layers import KeyValue
+from higr.prefix_tree import Children
 
 
 @dataclass(frozen=True)
@@ -52,17 +54,59 @@ def beam_search(
     parents: Tensor | None = None
     codes: Tensor | None = None
     for level in range(tree.depth):
-        gained = step(level, parents, codes).float().log_softmax(dim=-1)  # (B, W, K)
-        children = tree.children(level, nodes)
-        if children.codes is not None:
-            gained = gained.gather(2, children.codes)  # (B, W, C)
-        if children.new is not None:
-            gained = gained - cold_discount * children.new
-        dead = eligibility.dead(level, nodes, children)
-        columns = gained.shape[2]
-        candidates = (scores.unsqueeze(2) + gained).masked_fill_(dead, -torch.inf).flatten(1)
-        scores, best = candidates.topk(min(width, candidates.shape[1]), dim=1)  # (B, W)
-        parents = best // columns
-        nodes = children.nodes.flatten(1).gather(1, best)
-        codes = best % columns if children.codes is None else children.codes.flatten(1).gather(1, best)
+        gained, children = extend(eligibility, level, nodes, step(level, parents, codes), cold_discount)
+        scores, parents, nodes, codes = select(scores, gained, children, width)
     return Beams(nodes.long(), scores)
+
+
+def extend(
+    eligibility: Eligibility, level: int, nodes: Tensor, logits: Tensor, cold_discount: float
+) -> tuple[Tensor, Children]:
+    """What every continuation of every beam adds to its score.
+
+    Args:
+        nodes: (B, W) nodes of depth `level`.
+        logits: (B, W, K) of the next code.
+
+    Returns:
+        (B, W, C) log-probabilities of the nodes' children, -inf where there is none to enter; the children.
+    """
+    gained = logits.float().log_softmax(dim=-1)
+    children = eligibility.tree.children(level, nodes)
+    if children.codes is not None:
+        gained = gained.gather(2, children.codes)  # (B, W, C)
+    if children.new is not None:
+        gained = gained - cold_discount * children.new
+    return gained.masked_fill_(eligibility.dead(level, nodes, children), -torch.inf), children
+
+
+def select(
+    scores: Tensor, gained: Tensor, children: Children, width: int
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """The best continuations of each row.
+
+    Args:
+        scores: (B, W) of the beams so far.
+        gained, children: of `extend`; rows and beams may be laid out as (B, W, C) or (B * W, 1, C).
+
+    Returns:
+        Scores, parent beams, nodes and codes told, each (B, W'), best first; W' is at most `width`.
+    """
+    columns = gained.shape[2]
+    candidates = (scores.unsqueeze(2) + gained.reshape(*scores.shape, columns)).flatten(1)
+    scores, best = candidates.topk(min(width, candidates.shape[1]), dim=1)
+    rows = len(scores)
+    nodes = children.nodes.reshape(rows, -1).gather(1, best)
+    codes = best % columns if children.codes is None else children.codes.reshape(rows, -1).gather(1, best)
+    return scores, best // columns, nodes, codes
+
+
+def follow(cache: KeyValue, parents: Tensor) -> KeyValue:
+    """The cache of each beam's parent. cache: of (B * W) sequences; parents: (B, W')."""
+    index = beam_rows(parents, len(cache[0]) // len(parents))
+    return cache[0][index], cache[1][index]
+
+
+def beam_rows(parents: Tensor, width: int) -> Tensor:
+    """(B * W') rows of the parents (B, W') where every row of a batch has `width` of them."""
+    return (torch.arange(len(parents))[:, None] * width + parents).flatten()

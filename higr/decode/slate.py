@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from higr.catalog import Catalog
-from higr.decode.beam import beam_search
+from higr.decode.beam import beam_search, follow
 from higr.eligibility import Eligibility, pick_items
 from higr.errors import InputError
 from higr.model.higr import Context, HiGR
@@ -71,7 +71,7 @@ def decode_slates(
     chosen: Tensor | None = None
     for position in range(longest):
         plan, caches = model.plan_step(context, position, chosen, caches)  # (B, C)
-        beams = beam_search(eligibility, beam_width, ItemStep(model, context, plan), cold_discount)
+        beams = beam_search(eligibility, beam_width, ItemStep(model, context, position, plan), cold_discount)
         score = beams.scores[:, 0]
         found = score > -torch.inf
         slots = torch.where(found, pick_items(eligibility, beams.leaves[:, 0], item_scores), tree.count)
@@ -82,30 +82,22 @@ def decode_slates(
         if position == longest - 1:
             break
         eligibility.strike(slots)
-        chosen = model.embed_items(catalog.code_tensor[best])
+        chosen = model.embedding.items(catalog.code_tensor[best])
     return DecodedSlates(items, scores)
 
 
 class ItemStep:
     """The generator as `beam_search` wants it: keeps the caches and re-orders them with the beams."""
 
-    def __init__(self, model: HiGR, context: Context, plan: Tensor) -> None:
-        self.model, self.context, self.plan = model, context, plan
+    def __init__(self, model: HiGR, context: Context, position: int, plan: Tensor) -> None:
+        self.model, self.context, self.position, self.plan = model, context, position, plan
         self.caches: list[KeyValue] | None = None
 
     def __call__(self, level: int, parents: Tensor | None, codes: Tensor | None) -> Tensor:
         if parents is None or codes is None:
-            x = self.model.preference(self.plan)[:, None]  # (B, 1, C)
+            x = self.model.generator.preference(self.plan)[:, None]  # (B, 1, C)
         else:
-            x = self.model.code_embedding(codes + self.model.level_offset[level - 1])  # (B, W, C)
-            self.caches = [_follow(cache, parents) for cache in self.caches or []]
-        logits, self.caches = self.model.generate_step(self.context, level, x, self.caches)
+            x = self.model.embedding.level(level - 1, codes)  # (B, W, C)
+            self.caches = [follow(cache, parents) for cache in self.caches or []]
+        logits, self.caches = self.model.generate_step(self.context, self.position, level, x, self.caches)
         return logits
-
-
-def _follow(cache: KeyValue, parents: Tensor) -> KeyValue:
-    """The cache of each beam's parent. cache: of (B * W) sequences; parents: (B, W')."""
-    rows = len(parents)
-    width = len(cache[0]) // rows
-    index = (torch.arange(rows)[:, None] * width + parents).flatten()
-    return cache[0][index], cache[1][index]

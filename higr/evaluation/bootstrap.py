@@ -2,6 +2,7 @@
 
 Slates of one user are alike, so users are drawn, not slates; a user drawn twice counts with all
 slates twice. The same seed and users give the same draws for every model: differences are paired.
+Where a model was trained several times, runs are drawn as well.
 """
 
 from collections.abc import Sequence
@@ -22,13 +23,16 @@ class Interval(Section):
     low: float
     high: float
     slates: int = Field(description="slates for which the metric is defined")
+    seeds: int = Field(1, description="training runs the mean is over")
 
     def above(self, other: "Interval") -> bool:
         """Whether this interval lies wholly above the other."""
         return self.low > other.high
 
 
-def resampled_means(values: np.ndarray, users: Sequence[str], resamples: int, seed: int) -> np.ndarray:
+def resampled_means(
+    values: np.ndarray, users: Sequence[str] | np.ndarray, resamples: int, seed: int
+) -> np.ndarray:
     """(R, J) means over slates, one row a resample of users.
 
     Args:
@@ -55,8 +59,20 @@ def resampled_means(values: np.ndarray, users: Sequence[str], resamples: int, se
     return np.concatenate(means)
 
 
-def interval(mean: float, means: np.ndarray, slates: int, confidence: float) -> Interval:
+def resampled_runs(means: np.ndarray, seed: int) -> np.ndarray:
+    """(R, J) means over runs and users, from (R, E, J) means of E training runs over the same users.
+
+    Users and runs are crossed, not nested: both are resampled, each by itself (the pigeonhole bootstrap,
+    Owen, 2007). Of E runs E - 1 are drawn, which makes the variance that they add unbiased (Rao and Wu,
+    1988); a single run stands for itself and adds none.
+    """
+    resamples, runs, _ = means.shape
+    drawn = np.random.default_rng((seed, runs)).integers(runs, size=(resamples, max(runs - 1, 1)))
+    return np.asarray(np.take_along_axis(means, drawn[:, :, None], axis=1).mean(axis=1))
+
+
+def interval(mean: float, means: np.ndarray, slates: int, confidence: float, seeds: int = 1) -> Interval:
     """The percentile interval of (R,) resampled means; `confidence` is the share of them inside."""
     tail = (1 - confidence) / 2
     low, high = np.nanquantile(means, (tail, 1 - tail))
-    return Interval(mean=mean, low=float(low), high=float(high), slates=slates)
+    return Interval(mean=mean, low=float(low), high=float(high), slates=slates, seeds=seeds)

@@ -1,25 +1,21 @@
 """Every recommender on the same test slates, contexts and exclusions."""
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
+from higr.catalog import Catalog
 from higr.config import EvaluationConfig
-from higr.errors import HigrError, InputError
-from higr.evaluation.bootstrap import Interval, interval, resampled_means
+from higr.errors import InputError
+from higr.evaluation.compare import Protocol, compare, paired, summary
 from higr.evaluation.examples import examples_of
-from higr.evaluation.judge import Logged, slate_values
-from higr.evaluation.metrics import catalogue_coverage
+from higr.evaluation.held_out import HeldOut, Progress
+from higr.evaluation.judge import KINDS
 from higr.evaluation.results import Evaluation
-from higr.slate import Recommender, Slate, UserContext
-
-BATCH = 256
-"""Contexts asked for at once."""
-
-Progress = Callable[[str, int, int], None]
-"""Called with the model, the slates done and the slates in all."""
+from higr.evaluation.slices import slices_of
+from higr.slate import Recommender, UserContext
 
 
 def evaluate(
@@ -31,175 +27,77 @@ def evaluate(
     seed: int,
     *,
     reference: str | None = None,
+    subject: str | None = None,
+    training: pa.Table | None = None,
+    catalog: Catalog | None = None,
     progress: Progress | None = None,
+    keep: Path | None = None,
 ) -> Evaluation:
-    """Measure all models, and how each differs from `reference` (default: the first).
+    """Measure all models, how each differs from `reference`, and how `subject` differs from each.
 
     Args:
         slates: test slates (`SLATES`); at most `config.max_slates` of them are drawn.
         contexts: what was known before each slate, one a slate.
         items: the catalogue (`ITEMS`).
+        reference: default: the first model.
+        subject: the model that the report judges against all others; default: the last.
+        training: `LABELLED_EVENTS` before the validation period, for popularity lift, new users and
+            kinds of items.
+        catalog: semantic IDs of all items, for prefix entropy of every model alike.
+        keep: directory for `Measured` of every model, one Parquet file each.
 
     Raises:
-        InputError: no model, no slate, not one context a slate, an unknown reference, or no engaged
-            item in any slate.
+        InputError: no model, no slate, not one context a slate, an unknown reference or subject, or no
+            engaged item in any slate.
         HigrError: a recommender broke its contract (duplicate, excluded, disabled or unknown item).
     """
     if not recommenders:
         raise InputError("evaluation: no model; give at least one")
     reference = reference if reference is not None else next(iter(recommenders))
-    _check(recommenders, reference, slates.num_rows, len(contexts))
-    rows = _draw(slates, config, seed)
-    slates, contexts = slates.take(rows), [contexts[i] for i in rows]
-    logged = Logged.of(slates)
-    if not logged.relevant.any():
-        raise InputError(
-            f"evaluation: none of {slates.num_rows} test slates has an engaged item; "
-            "check data.engagement (effective view) and data.test_start"
-        )
-
-    exclude = [frozenset(c.item_ids) if config.exclude_seen else frozenset() for c in contexts]
-    category = _categories(items)
+    subject = subject if subject is not None else list(recommenders)[-1]
+    for role, model in (("reference", reference), ("subject", subject)):
+        if model not in recommenders:
+            raise InputError(f"evaluation: {role} {model!r} is not among the models {list(recommenders)}")
+    test = HeldOut.draw(slates, contexts, items, config, seed, training=training, catalog=catalog)
     generated = {
-        name: _generate(name, recommender, contexts, exclude, config.k, category, progress)
+        name: test.generate(name, recommender, config.k, progress)
         for name, recommender in recommenders.items()
     }
-    measured = {
-        name: slate_values(slates_of, logged, category, config.k) for name, slates_of in generated.items()
-    }
-    table = _Table(measured, slates["user_id"].to_pylist(), config, seed)
+    runs = {name: [test.measure(slates_of, config.k)] for name, slates_of in generated.items()}
+    if keep is not None:
+        for name, (run,) in runs.items():
+            run.save(keep / f"{name}.parquet")
+    protocol = Protocol(config.bootstrap, config.permutations, config.confidence, seed)
+    # Recall by kind of item is a figure of slices.
+    shown = [m for m in runs[subject][0].values if m not in {f"recall_{kind}@{config.k}" for kind in KINDS}]
+    every = np.ones(len(test.contexts), dtype=bool)
+    main = {name: [run.part(every, shown)] for name, (run,) in runs.items()}
+    values = {name: summary(of_model, protocol) for name, of_model in main.items()}
+    metrics = tuple(metric for metric in shown if all(metric in row for row in values.values()))
+    rivals = {name: of_model for name, of_model in main.items() if name != subject}
     return Evaluation(
         models=tuple(recommenders),
         reference=reference,
-        metrics=table.metrics,
-        values={name: table.row(name) for name in recommenders},
-        differences={name: table.difference(name, reference) for name in recommenders if name != reference},
-        coverage={name: _coverage(slates_of, category) for name, slates_of in generated.items()},
-        slates=slates.num_rows,
-        users=len(set(table.users)),
+        subject=subject,
+        metrics=metrics,
+        values={name: {metric: row[metric] for metric in metrics} for name, row in values.items()},
+        differences={
+            name: paired(of_model, main[reference], protocol)
+            for name, of_model in main.items()
+            if name != reference
+        },
+        against=compare(main[subject], rivals, protocol),
+        slices=slices_of(runs, config.k, config.min_slice, protocol),
+        min_slice=config.min_slice,
+        coverage={name: run.totals["coverage"] for name, (run,) in runs.items()},
+        gini={name: run.totals["gini"] for name, (run,) in runs.items()},
+        slates=len(test.contexts),
+        users=len({context.user_id for context in test.contexts}),
         k=config.k,
         confidence=config.confidence,
         resamples=config.bootstrap,
+        permutations=config.permutations,
         exclude_seen=config.exclude_seen,
         seed=seed,
-        examples=examples_of(generated, logged, slates, contexts, items, seed),
+        examples=examples_of(generated, test.logged, test.slates, test.contexts, items, seed),
     )
-
-
-class _Table:
-    """Per-slate values of every model, and the resamples that all of them share."""
-
-    def __init__(
-        self,
-        measured: Mapping[str, Mapping[str, np.ndarray]],
-        users: Sequence[str],
-        config: EvaluationConfig,
-        seed: int,
-    ) -> None:
-        names = next(iter(measured.values()))
-        self.metrics = tuple(
-            metric for metric in names if all(_defined(row[metric]).any() for row in measured.values())
-        )
-        self.users = users
-        self._confidence = config.confidence
-        self._values = measured
-        self._means = {
-            name: resampled_means(
-                np.column_stack([row[metric] for metric in self.metrics]), users, config.bootstrap, seed
-            )
-            for name, row in measured.items()
-        }
-
-    def row(self, name: str) -> dict[str, Interval]:
-        """Mean and interval of each metric."""
-        result = {}
-        for column, metric in enumerate(self.metrics):
-            values = self._values[name][metric]
-            slates = int(_defined(values).sum())
-            result[metric] = interval(
-                float(np.nanmean(values)), self._means[name][:, column], slates, self._confidence
-            )
-        return result
-
-    def difference(self, name: str, reference: str) -> dict[str, Interval]:
-        """Model minus reference, resample by resample."""
-        result = {}
-        for column, metric in enumerate(self.metrics):
-            left, right = self._values[name][metric], self._values[reference][metric]
-            means = self._means[name][:, column] - self._means[reference][:, column]
-            slates = int((_defined(left) & _defined(right)).sum())
-            mean = float(np.nanmean(left) - np.nanmean(right))
-            result[metric] = interval(mean, means, slates, self._confidence)
-        return result
-
-
-def _defined(values: np.ndarray) -> np.ndarray:
-    return ~np.isnan(values)
-
-
-def _check(models: Mapping[str, Recommender], reference: str, slates: int, contexts: int) -> None:
-    if reference not in models:
-        raise InputError(f"evaluation: reference {reference!r} is not among the models {list(models)}")
-    if slates != contexts or not contexts:
-        raise InputError(
-            f"evaluation: {contexts} contexts for {slates} test slates; "
-            "give one a slate, and at least one slate"
-        )
-
-
-def _draw(slates: pa.Table, config: EvaluationConfig, seed: int) -> np.ndarray:
-    """Rows of the slates that are long enough, `max_slates` of them at most, in ascending order."""
-    exposed = pc.list_value_length(slates["item_ids"]).to_numpy()
-    rows = np.flatnonzero(exposed >= config.min_exposed)
-    if not len(rows):
-        raise InputError(
-            f"evaluation: none of {slates.num_rows} test slates has {config.min_exposed} exposures; "
-            "lower evaluation.min_exposed"
-        )
-    if len(rows) <= config.max_slates:
-        return rows
-    return np.sort(np.random.default_rng(seed).choice(rows, config.max_slates, replace=False))
-
-
-def _categories(items: pa.Table) -> dict[str, int]:
-    """Category code of every item that may be recommended."""
-    active = items.filter(pc.fill_null(pc.not_equal(items["status"], "disabled"), True))
-    codes = active["category"].combine_chunks().dictionary_encode().indices
-    return dict(zip(active["item_id"].to_pylist(), codes.to_pylist(), strict=True))
-
-
-def _generate(
-    name: str,
-    recommender: Recommender,
-    contexts: Sequence[UserContext],
-    exclude: Sequence[Collection[str]],
-    k: int,
-    allowed: Collection[str],
-    progress: Progress | None,
-) -> list[Slate]:
-    """Slates of one model, each checked against the contract of `Recommender`."""
-    slates: list[Slate] = []
-    for low in range(0, len(contexts), BATCH):
-        part = slice(low, low + BATCH)
-        got = recommender.recommend(contexts[part], k, exclude[part])
-        if len(got) != len(contexts[part]):
-            raise HigrError(
-                f"model {name!r} gave {len(got)} slates for {len(contexts[part])} contexts; give one each"
-            )
-        for slate, excluded in zip(got, exclude[part], strict=True):
-            wrong = [item for item in slate.item_ids if item in excluded or item not in allowed]
-            if wrong or len(set(slate.item_ids)) != len(slate.item_ids):
-                reason = (
-                    f"item {wrong[0]!r}, which is excluded, disabled or unknown" if wrong else "an item twice"
-                )
-                raise HigrError(f"model {name!r} recommended {reason}; its figures would mean nothing")
-        slates.extend(got)
-        if progress is not None:
-            progress(name, len(slates), len(contexts))
-    return slates
-
-
-def _coverage(slates: Sequence[Slate], allowed: Collection[str]) -> float:
-    position = {item: i for i, item in enumerate(allowed)}
-    shown = [position[item] for slate in slates for item in slate.item_ids]
-    return catalogue_coverage(np.array([shown], dtype=np.int64), len(position))

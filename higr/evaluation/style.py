@@ -20,6 +20,11 @@ thead th { border-top: 0; font-size: 13px; font-weight: 600; color: var(--soft);
 td span { display: block; font-size: 12px; color: var(--soft); }
 td b { color: var(--ink); font-weight: 700; }
 td .up { color: var(--good); } td .down { color: var(--bad); }
+td i { font-style: normal; display: block; }
+tbody th { white-space: normal; } tbody th span:not(.dot) { display: block; font-size: 12px;
+  font-weight: 400; color: var(--soft); }
+td.few { text-align: left; color: var(--soft); white-space: normal; }
+.scroll + .scroll { margin-top: 14px; }
 .dot { display: inline-block; width: 10px; height: 10px; border-radius: 50%; margin-right: 8px; }
 .panels { display: grid; grid-template-columns: repeat(auto-fill, minmax(300px, 1fr)); gap: 14px; }
 .panels > div { background: #fff; border: 1px solid var(--line); border-radius: 8px;
@@ -27,8 +32,11 @@ td .up { color: var(--good); } td .down { color: var(--bad); }
 svg .panel { font-size: 13px; font-weight: 600; fill: var(--ink); }
 svg .name { font-size: 12px; fill: var(--ink); }
 svg .tick { font-size: 11px; fill: var(--soft); text-anchor: middle; }
+svg .tick.start { text-anchor: start; } svg .tick.end { text-anchor: end; }
 svg .grid { stroke: var(--line); }
+svg .curve { fill: none; stroke-width: 2; stroke-linejoin: round; stroke-linecap: round; }
 svg .bar { stroke-width: 4; stroke-linecap: round; opacity: 0.4; }
+.panels.curves { grid-template-columns: repeat(auto-fill, minmax(420px, 1fr)); }
 dl { display: grid; grid-template-columns: max-content 1fr; gap: 4px 18px; margin: 12px 0 0;
   max-width: 96ch; }
 dt { font-weight: 600; } dd { margin: 0; color: var(--soft); }

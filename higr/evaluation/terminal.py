@@ -3,13 +3,14 @@
 from rich.table import Table
 
 from higr.evaluation.results import Evaluation
-from higr.evaluation.verdict import label, model_label
+from higr.evaluation.verdict import is_accuracy, label, model_label
 
 
 def table(evaluation: Evaluation) -> Table:
     """One row a metric, one column a model, so that it fits 80 characters; the best mean in bold.
 
-    Figures below 1 are written as .1234.
+    Metrics of accuracy, diversity and coverage; the page has the others. Figures below 1 are written as
+    .1234.
     """
     counts = f"{evaluation.slates:,} test slates of {evaluation.users:,} users"
     title = f"{counts}, {evaluation.confidence:.0%} intervals"
@@ -18,6 +19,8 @@ def table(evaluation: Evaluation) -> Table:
     for model in evaluation.models:
         result.add_column(model_label(model), justify="right", min_width=11)
     for metric in evaluation.metrics:
+        if not is_accuracy(metric) and not metric.startswith("intra_list_diversity"):
+            continue
         values = [evaluation.values[model][metric] for model in evaluation.models]
         best = max(value.mean for value in values)
         cells = []

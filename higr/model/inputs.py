@@ -17,7 +17,7 @@ PADDING = -1
 
 @dataclass(frozen=True)
 class ProfileVocabulary:
-    """Indices of (field, value) pairs; each field's index 0 stands for every other value.
+    """Indices of (field, value) pairs of users and requests; a field's index 0 is for every other value.
 
     Attributes:
         fields: field to its values, in the order of their indices from 1.
@@ -26,9 +26,15 @@ class ProfileVocabulary:
     fields: Mapping[str, tuple[str, ...]]
 
     @classmethod
-    def fit(cls, profiles: Iterable[Mapping[str, str]], min_count: int = 10) -> "ProfileVocabulary":
-        """Keep values that at least `min_count` users have, so that rare ones do not name a person."""
+    def fit(
+        cls,
+        profiles: Iterable[Mapping[str, str]],
+        situations: Iterable[Mapping[str, str]] = (),
+        min_count: int = 10,
+    ) -> "ProfileVocabulary":
+        """Keep values that at least `min_count` users or requests have: rare ones could name a person."""
         counts = Counter(pair for profile in profiles for pair in profile.items())
+        counts.update(pair for situation in situations for pair in _of_request(situation).items())
         kept = sorted(pair for pair, count in counts.items() if count >= min_count)
         names = sorted({name for name, _ in kept})
         return cls({name: tuple(v for n, v in kept if n == name) for name in names})
@@ -38,14 +44,20 @@ class ProfileVocabulary:
         """Rows of the embedding table."""
         return sum(len(values) + 1 for values in self.fields.values())
 
-    def encode(self, profile: Mapping[str, str]) -> list[int]:
+    def encode(self, context: UserContext) -> list[int]:
         """One index a field, offset so that all fields share one table."""
+        facts = {**context.profile, **_of_request(context.situation)}
         indices, offset = [], 0
         for name, values in self.fields.items():
-            value = profile.get(name)
+            value = facts.get(name)
             indices.append(offset + (values.index(value) + 1 if value in values else 0))
             offset += len(values) + 1
         return indices
+
+
+def _of_request(situation: Mapping[str, str]) -> dict[str, str]:
+    """Under names that no field of a profile has."""
+    return {f"request: {name}": value for name, value in situation.items()}
 
 
 @dataclass(frozen=True)
@@ -89,5 +101,5 @@ def encode_contexts(
             history = torch.tensor(kept)
             items[row, -len(kept) :] = history[:, 0]
             feedback[row, -len(kept) :] = history[:, 1]
-        profile[row] = torch.tensor(profiles.encode(context.profile), dtype=torch.int32)
+        profile[row] = torch.tensor(profiles.encode(context), dtype=torch.int32)
     return ContextBatch(items, feedback, profile)

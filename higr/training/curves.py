@@ -1,6 +1,7 @@
-"""Learning curves as files: one JSON line an epoch."""
+"""Learning curves as files: one JSON line an epoch, and one a step."""
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -8,15 +9,58 @@ from higr.errors import InputError
 from higr.files import atomic_file
 
 NAME = "curve.jsonl"
+STEPS = "steps.jsonl"
 
 
 def write_curve(directory: Path, stage: str, curve: list[dict[str, Any]]) -> None:
-    with atomic_file(directory / NAME) as aside:
-        aside.write_text("".join(json.dumps({"stage": stage, **record}) + "\n" for record in curve))
+    _write(directory / NAME, [{"stage": stage, **record} for record in curve])
 
 
 def read_curve(directory: Path) -> list[dict[str, Any]]:
+    return _read(directory / NAME)
+
+
+def read_steps(directory: Path) -> list[dict[str, Any]]:
+    """What `StepLog` wrote: step, epoch, loss, learning_rate, grad_norm, slates_per_second."""
+    return _read(directory / STEPS)
+
+
+class StepLog:
+    """Appends one line a step, on disk as soon as it is written.
+
+    Args:
+        directory: where `steps.jsonl` lies.
+        after: the step training goes on from; lines of later steps, which will be done again, go.
+    """
+
+    def __init__(self, directory: Path, after: int) -> None:
+        path = directory / STEPS
+        path.parent.mkdir(parents=True, exist_ok=True)
+        _write(path, [line for line in _whole_lines(path) if line["step"] <= after])
+        self._file = path.open("a")
+
+    def write(self, record: dict[str, Any]) -> None:
+        self._file.write(json.dumps(record) + "\n")
+        self._file.flush()
+
+    def close(self) -> None:
+        os.fsync(self._file.fileno())
+        self._file.close()
+
+
+def _whole_lines(path: Path) -> list[dict[str, Any]]:
+    """All lines but one that was cut short when its process died."""
+    text = path.read_text() if path.exists() else ""
+    return [json.loads(line) for line in text[: text.rfind("\n") + 1].splitlines()]
+
+
+def _write(path: Path, records: list[dict[str, Any]]) -> None:
+    with atomic_file(path) as aside:
+        aside.write_text("".join(json.dumps(record) + "\n" for record in records))
+
+
+def _read(path: Path) -> list[dict[str, Any]]:
     try:
-        return [json.loads(line) for line in (directory / NAME).read_text().splitlines()]
+        return [json.loads(line) for line in path.read_text().splitlines()]
     except FileNotFoundError:
-        raise InputError(f"{directory / NAME} does not exist; run the training stage first") from None
+        raise InputError(f"{path} does not exist; run the training stage first") from None

@@ -1,14 +1,35 @@
-"""The one training loop: shuffled batches, AdamW, warm-up and cosine, clipping, early stopping."""
+"""The one training loop, for one process or many: batches, AdamW, clipping, early stopping, resume.
+
+It knows neither model nor loss: an objective is a module that turns a batch of examples into the sum
+of its losses and the number of things predicted. A step's gradient is that of the sum over the whole
+batch divided by the whole number, so it is the same over one process or many, in one part or many, where
+the objective is a sum over examples; what balances experts (`higr.peers.moe`) is not.
+"""
 
 import copy
 import math
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.distributed.checkpoint.state_dict import get_model_state_dict
+from torch.distributed.tensor import DTensor
 
-from higr.errors import HigrError
+from higr.config import TrainingConfig
+from higr.errors import HigrError, InputError
+from higr.files import write_json
+from higr.training.batches import Batches, Source
+from higr.training.checkpoint import Checkpoints, identity
+from higr.training.curves import StepLog
+from higr.training.examples import Examples
+from higr.training.optimizer import build_optimizer, set_learning_rate
+from higr.training.parallel import prepare, unsynchronised
+from higr.training.world import World
 
 Progress = Callable[[str, int, int], None]
 """(what is being done, steps done, steps in all)."""
@@ -19,113 +40,264 @@ def no_progress(label: str, done: int, total: int) -> None:
 
 
 def train(
-    model: nn.Module,
-    loss: Callable[[Tensor], Tensor],
-    count: int,
+    objective: nn.Module,
+    data: Source,
+    held_out: Source | None,
+    settings: TrainingConfig,
     *,
-    epochs: int,
-    batch_size: int,
-    learning_rate: float,
-    weight_decay: float,
-    warmup_share: float,
-    clip_norm: float,
     seed: int,
-    validate: Callable[[], float] | None,
-    patience: int,
     label: str,
+    extra: Mapping[str, Any] = MappingProxyType({}),
+    directory: Path | None = None,
     progress: Progress = no_progress,
 ) -> list[dict[str, Any]]:
-    """Train in place and leave the model with the weights of its best validation loss, in eval mode.
+    """Train, and leave the objective with the weights of its best validation loss, in eval mode.
 
     The weights it starts from take part: training that only makes things worse changes nothing.
 
     Args:
-        loss: example indices (b,) to a scalar loss.
-        count: examples in all; each is seen once an epoch, in an order drawn from `seed`.
-        validate: called before the first and after each epoch in eval mode, without gradients; lower is
-            better. None, where nothing was held out: all epochs run and the last weights are kept.
+        objective: its forward takes `Examples` and gives two scalars: the sum of the losses, and how
+            many things were predicted. A row without target (all PADDING) adds to neither.
+        data: each example is seen once an epoch, in an order drawn from `seed`.
+        held_out: examples whose loss decides which weights are kept and when to stop. None: all epochs
+            run and the last weights are kept.
+        extra: JSON values by name that a checkpoint must share beside `higr.training.checkpoint.identity`'s.
+        directory: keeps checkpoints/ and steps.jsonl; a training that finds a checkpoint there goes on
+            from it. None: nothing is written.
 
     Returns:
         One record an epoch, epoch 0 being the start: epoch, steps, train_loss (mean; None at the start),
         validation_loss (None without validation), best.
 
     Raises:
-        HigrError: no examples, or a loss that is not finite, in training or in validation.
+        HigrError: no examples; a loss or gradient that is not finite, named with its batch; a checkpoint
+            that belongs to another training.
     """
-    if count == 0:
+    if len(data) == 0:
         raise HigrError(
             f"{label}: no training examples; look at the data report and lower min_engaged or use more data"
         )
-    generator = torch.Generator().manual_seed(seed)
-    torch.manual_seed(seed)  # dropout
-    optimizer = torch.optim.AdamW(_groups(model, weight_decay), lr=learning_rate, betas=(0.9, 0.98))
-    total = epochs * math.ceil(count / batch_size)
-    warmup = max(1, int(warmup_share * total))
-    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: _warmup_cosine(step, warmup, total))
-    start = _validation(model, validate, label)
-    curve: list[dict[str, Any]] = [_record(0, 0, None, start, True)]
-    best, best_state, step = start, copy.deepcopy(model.state_dict()), 0
-    for epoch in range(1, epochs + 1):
-        model.train()
-        losses = []
-        for batch in torch.randperm(count, generator=generator).split(batch_size):
-            value = loss(batch)
-            if not torch.isfinite(value):
-                raise HigrError(
-                    f"{label}: loss is {value.item()} at step {step + 1}; lower the learning rate"
-                )
-            optimizer.zero_grad(set_to_none=True)
-            value.backward()
-            nn.utils.clip_grad_norm_(model.parameters(), clip_norm)
-            optimizer.step()
-            schedule.step()
-            losses.append(value.item())
-            step += 1
-            progress(label, step, total)
-        validation = _validation(model, validate, label)
-        better = validation is None or best is None or validation < best
-        if better:
-            best, best_state = validation, copy.deepcopy(model.state_dict())
-        curve.append(_record(epoch, step, sum(losses) / len(losses), validation, better))
-        if epoch - max(record["epoch"] for record in curve if record["best"]) >= patience:
-            break
-    model.load_state_dict(best_state)
-    model.eval()
-    return curve
+    run = _Training(objective, data, held_out, settings, seed, label, extra, directory, progress)
+    try:
+        run.start()
+        while run.goes_on():
+            run.run_epoch()
+    finally:
+        run.close()
+    run.hand_over(objective)
+    return run.curve
 
 
-def _validation(model: nn.Module, validate: Callable[[], float] | None, label: str) -> float | None:
-    if validate is None:
-        return None
-    model.eval()
-    with torch.inference_mode():
-        value = validate()
-    if not math.isfinite(value):
-        raise HigrError(f"{label}: validation loss is {value}; lower the learning rate")
-    return value
+class _Training:
+    """What changes while a training goes on."""
+
+    def __init__(
+        self,
+        objective: nn.Module,
+        data: Source,
+        held_out: Source | None,
+        settings: TrainingConfig,
+        seed: int,
+        label: str,
+        extra: Mapping[str, Any],
+        directory: Path | None,
+        progress: Progress,
+    ) -> None:
+        self.settings, self.seed, self.label, self.directory = settings, seed, label, directory
+        self.world = World.join(settings.parallel)
+        self.progress = progress if self.world.first else no_progress
+        own_rows = settings.batch_size // self.world.size
+        if own_rows % settings.accumulation:
+            raise InputError(
+                f"{label}: batch_size {settings.batch_size} gives each of {self.world.size} processes "
+                f"{own_rows} rows, which cannot be computed in {settings.accumulation} parts; "
+                "change training.accumulation"
+            )
+        share = {"rank": self.world.rank, "processes": self.world.size}
+        self.batches = Batches(data, settings.batch_size, seed=seed, **share)
+        self.held_out = (
+            None if held_out is None else Batches(held_out, settings.batch_size, seed=None, **share)
+        )
+        own = copy.deepcopy(objective).to(self.world.device)  # FSDP would change the caller's for good
+        self.model = prepare(own, settings, self.world)
+        self.optimizer = build_optimizer(own, settings)
+        self.steps = settings.epochs * len(self.batches)
+        self.epoch, self.batch, self.loss = 1, 0, (0.0, 0)  # of the epoch so far: sum, number
+        self.curve: list[dict[str, Any]] = []
+        self.best: dict[str, Any] | None = None
+        self.checkpoints: Checkpoints | None = None
+        self.log: StepLog | None = None
+        if directory is not None:
+            shared = identity(objective, data, held_out, settings, seed=seed, label=label, extra=extra)
+            self.checkpoints = Checkpoints(directory / "checkpoints", self.world, shared)
+
+    @property
+    def step(self) -> int:
+        """Steps done."""
+        return (self.epoch - 1) * len(self.batches) + self.batch
+
+    def start(self) -> None:
+        """Go on from the last checkpoint, or measure the weights it starts from."""
+        latest = self.checkpoints and self.checkpoints.latest()
+        if self.checkpoints and latest:
+            best = self._weights()
+            position = self.checkpoints.load(latest, self.model, self.optimizer, best)
+            self.epoch, self.batch, self.curve = position["epoch"], position["batch"], position["curve"]
+            self.loss = tuple(position["loss"])
+            self.best = best if position["best"] else None
+        else:
+            self._judge(0, None)
+        if self.directory is not None and self.world.first:
+            self.log = StepLog(self.directory, after=self.step)
+
+    def goes_on(self) -> bool:
+        last = max(record["epoch"] for record in self.curve if record["best"])
+        return self.epoch <= self.settings.epochs and self.epoch - 1 - last < self.settings.patience
+
+    def run_epoch(self) -> None:
+        every = self.settings.save_every_steps
+        self.model.train()
+        for batch in self.batches.epoch(self.epoch, skip=self.batch):
+            self._step(batch)
+            if every and self.step % every == 0 and self.batch < len(self.batches):
+                self._save()
+        total, count = self.loss
+        self._judge(self.epoch, total / count)
+        self.epoch, self.batch, self.loss = self.epoch + 1, 0, (0.0, 0)
+        self._save()
+
+    def hand_over(self, objective: nn.Module) -> None:
+        """The best weights, whole, to the caller's module."""
+        weights = self._weights() if self.best is None else self.best
+        objective.load_state_dict({name: _whole(value) for name, value in weights.items()})
+        objective.eval()
+
+    def close(self) -> None:
+        if self.log is not None:
+            self.log.close()
+
+    # -- one step -----------------------------------------------------------------------------
+
+    def _step(self, batch: Examples) -> None:
+        started = time.perf_counter()
+        rate = set_learning_rate(self.optimizer, self.settings, self.step, self.steps)
+        key = [self.seed, self.epoch, self.batch, self.world.rank]
+        torch.manual_seed(int(np.random.SeedSequence(key).generate_state(1, np.uint64)[0]))  # dropout
+        self.optimizer.zero_grad(set_to_none=True)
+        loss, count, rows = self._gradients(batch)
+        norm = float(_whole(nn.utils.clip_grad_norm_(self.model.parameters(), self.settings.clip_norm)))
+        if not math.isfinite(loss) or not math.isfinite(norm):
+            raise HigrError(self._not_finite(loss / count, norm))
+        self.optimizer.step()
+        self.batch += 1
+        self.loss = (self.loss[0] + loss, self.loss[1] + count)
+        if self.log is not None and self.step % self.settings.log_every == 0:
+            self.log.write(
+                {
+                    "step": self.step,
+                    "epoch": self.epoch,
+                    "loss": loss / count,
+                    "learning_rate": rate,
+                    "grad_norm": norm,
+                    "slates_per_second": round(rows / (time.perf_counter() - started), 1),
+                }
+            )
+        self.progress(self.label, self.step, self.steps)
+
+    def _gradients(self, batch: Examples) -> tuple[float, int, int]:
+        """Fill the gradients of the mean loss over the batch of all processes.
+
+        Returns:
+            The sum of the losses, the number predicted, and the examples, over all processes.
+        """
+        parts, batch = self.settings.accumulation, self._here(batch)
+        size = len(batch) // parts
+        sums = torch.zeros(3, dtype=torch.float64, device=self.world.device)
+        for part in range(parts):
+            own = batch[part * size : (part + 1) * size]
+            with unsynchronised(self.model, last=part == parts - 1):
+                loss, count = self._losses(own)
+                loss.backward()
+            sums += torch.stack([loss.detach().double(), count.double(), (own.targets.rows >= 0).sum()])
+        loss, count, rows = self.world.sum(sums).tolist()
+        # Gradients are means over the processes of gradients of sums.
+        gradients = [p.grad for p in self.model.parameters() if p.grad is not None]
+        torch._foreach_mul_(gradients, self.world.size / count)
+        return loss, int(count), int(rows)
+
+    def _here(self, batch: Examples) -> Examples:
+        return batch.map(lambda tensor: tensor.to(self.world.device))
+
+    def _losses(self, batch: Examples) -> tuple[Tensor, Tensor]:
+        with torch.autocast(
+            self.world.device.type, torch.bfloat16, enabled=self.settings.precision == "bf16"
+        ):
+            return self.model(batch)
+
+    # -- one epoch ----------------------------------------------------------------------------
+
+    def _judge(self, epoch: int, train_loss: float | None) -> None:
+        """Measure the weights, keep them if they are the best so far, and write it down."""
+        validation = self._validation()
+        others = [record["validation_loss"] for record in self.curve]
+        better = validation is None or not others or validation < min(others)
+        if better and validation is not None:
+            self.best = self._weights()
+        self.curve.append(
+            {
+                "epoch": epoch,
+                "steps": epoch * len(self.batches),
+                "train_loss": train_loss,
+                "validation_loss": validation,
+                "best": better,
+            }
+        )
+
+    @torch.no_grad()
+    def _validation(self) -> float | None:
+        if self.held_out is None:
+            return None
+        self.model.eval()
+        sums = torch.zeros(2, dtype=torch.float64, device=self.world.device)
+        for batch in self.held_out.epoch(0):
+            sums += torch.stack([value.double() for value in self._losses(self._here(batch))])
+        total, count = self.world.sum(sums).tolist()
+        if not math.isfinite(total):
+            raise HigrError(
+                f"{self.label}: validation loss is {total / count} after {self.step} steps; "
+                "lower the learning rate"
+            )
+        return total / count
+
+    # -- what is kept -------------------------------------------------------------------------
+
+    def _weights(self) -> dict[str, Any]:
+        """A copy of the weights, each process its part."""
+        weights: dict[str, Any] = get_model_state_dict(self.model)
+        return {name: value.detach().clone() for name, value in weights.items()}
+
+    def _save(self) -> None:
+        if self.checkpoints is not None:
+            position = {"epoch": self.epoch, "batch": self.batch, "loss": self.loss, "curve": self.curve}
+            self.checkpoints.save(self.model, self.optimizer, self.best, self.step, position)
+
+    def _not_finite(self, loss: float, norm: float) -> str:
+        rows = self.batches.rows(self.epoch, self.batch)
+        named = ", ".join(map(str, rows[:8])) + (f" and {len(rows) - 8} more" if len(rows) > 8 else "")
+        kept = "nothing was saved"
+        if self.directory is not None and self.checkpoints is not None:
+            latest = self.checkpoints.latest()
+            kept = f"the last good checkpoint is {latest}" if latest else "there is no checkpoint yet"
+            if self.world.first:
+                place = {"epoch": self.epoch, "step": self.step + 1, "rows": rows}
+                write_json(self.directory / "failed_batch.json", place)
+        return (
+            f"{self.label}: loss is {loss}, gradient norm {norm}, in epoch {self.epoch} at step "
+            f"{self.step + 1}, rows {named} of the training data; "
+            f"lower the learning rate or look at these rows; {kept}"
+        )
 
 
-def _record(
-    epoch: int, steps: int, train_loss: float | None, validation_loss: float | None, best: bool
-) -> dict[str, Any]:
-    return {
-        "epoch": epoch,
-        "steps": steps,
-        "train_loss": train_loss,
-        "validation_loss": validation_loss,
-        "best": best,
-    }
-
-
-def _warmup_cosine(step: int, warmup: int, total: int) -> float:
-    if step < warmup:
-        return (step + 1) / warmup
-    return 0.5 * (1 + math.cos(math.pi * (step - warmup) / max(1, total - warmup)))
-
-
-def _groups(model: nn.Module, weight_decay: float) -> list[dict[str, Any]]:
-    """Matrices decay; norms, biases and embeddings do not."""
-    embeddings = {id(m.weight) for m in model.modules() if isinstance(m, nn.Embedding)}
-    decayed = [p for p in model.parameters() if p.ndim >= 2 and id(p) not in embeddings]
-    kept = [p for p in model.parameters() if p.ndim < 2 or id(p) in embeddings]
-    return [{"params": decayed, "weight_decay": weight_decay}, {"params": kept, "weight_decay": 0.0}]
+def _whole(value: Any) -> Tensor:
+    """A tensor that FSDP spread over the processes, put together on the CPU."""
+    return (value.full_tensor() if isinstance(value, DTensor) else value).detach().cpu()

@@ -51,8 +51,18 @@ def test_orpo_gradient_equals_finite_differences() -> None:
     assert torch.autograd.gradcheck(loss, (logits,))
     expected = torch.autograd.grad(loss(logits), logits)[0]
     log_probs = logits.log_softmax(-1).gather(-1, codes[..., None])[..., 0]
-    actual = torch.autograd.grad(orpo_loss(log_probs[0], log_probs[1], mask, 0.2)[0], logits)[0]
+    actual = torch.autograd.grad(orpo_loss(log_probs[0], log_probs[1], mask, 0.2)[0].mean(), logits)[0]
     torch.testing.assert_close(actual, expected, atol=1e-5, rtol=1e-4)
+
+
+def test_a_pair_that_only_fills_up_a_batch_has_no_loss_and_no_gradient() -> None:
+    chosen = torch.log(torch.full((2, 3), 0.4)).requires_grad_()
+    mask = torch.tensor([[True, True, True], [False, False, False]])
+    losses, _ = orpo_loss(chosen, torch.log(torch.full((2, 3), 0.3)), mask, alpha=0.5)
+    losses.sum().backward()
+    assert losses[0] > 0 == losses[1].item()
+    assert chosen.grad is not None
+    assert chosen.grad[1].tolist() == [0, 0, 0]
 
 
 def test_raising_the_chosen_and_lowering_the_rejected_lowers_the_loss() -> None:

@@ -35,6 +35,7 @@ def slate_table(rows: list[tuple[list[str], list[int], list[float]]]) -> pa.Tabl
             "watch_seconds": [[1.0] * len(row[0]) for row in rows],
             "strength": [row[2] for row in rows],
             "feedback": [row[1] for row in rows],
+            "surface": [None] * count,
         },
         schema=SLATES,
     )

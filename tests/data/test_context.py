@@ -1,5 +1,6 @@
 """Contexts against a slow reading of the same rule, and against the future."""
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -76,14 +77,16 @@ def test_against_the_slow_reading(rows: list, asked: list, engaged: int, exposed
     config = DataConfig(history_engaged=engaged, history_exposed=exposed)
     index = HistoryIndex.build(table(rows), PROFILES, config)
     due = [slow(rows, user, before, engaged, exposed) for user, before in asked]
+    situation = {"hour": f"{T0.hour:02d}", "weekday": T0.strftime("%A").lower(), "surface": "feed"}
     cutoffs = [T0 + timedelta(seconds=before) for _, before in asked]
     slates = pa.table(
         {
             "user_id": [user for user, _ in asked],
             "history_cutoff": pa.array(cutoffs, LABELLED_EVENTS.field("timestamp").type),
+            "surface": ["feed"] * len(asked),
         }
     )
-    assert index.contexts(slates) == due
+    assert index.contexts(slates) == [replace(context, situation=situation) for context in due]
     assert [index.context(user, cutoff) for (user, _), cutoff in zip(asked, cutoffs, strict=True)] == due
 
 

@@ -143,7 +143,7 @@ def test_truncated_archive(tmp_path: Path) -> None:
 def small_cut(folder: Path) -> DataConfig:
     start = 1650000000000
     log = {"user_id": [5, 6], "video_id": [0, 1], "time_ms": [start, start + 1]}
-    log |= {key: [10000, 20000] for key in ("play_time_ms", "duration_ms")}
+    log |= {key: [10000, 20000] for key in ("play_time_ms", "duration_ms")} | {"tab": [1, None]}
     flags = {key: [1, 0] for key in FLAGS}
     tables = {
         "splits/val": log | flags,

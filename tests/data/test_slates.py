@@ -139,6 +139,7 @@ def test_a_row_in_full() -> None:
             "watch_seconds": [0.0, 1.0],
             "strength": [1.0, 2.0],
             "feedback": [2, 2],
+            "surface": None,
         }
     ]
     assert (counts.slates, counts.kept_events, counts.short, counts.short_events) == (1, 2, 2, 2)

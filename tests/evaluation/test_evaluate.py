@@ -8,10 +8,12 @@ import pytest
 
 from higr.config import EvaluationConfig
 from higr.errors import HigrError, InputError
+from higr.evaluation.compare import Protocol, compare, summary
 from higr.evaluation.evaluate import evaluate
+from higr.evaluation.measured import Measured
 from higr.evaluation.results import Evaluation
 from higr.slate import Slate
-from tests.evaluation.worlds import IDS, Ordered, items, slates
+from tests.evaluation.worlds import IDS, Ordered, catalog, items, slates, training
 
 CONFIG = EvaluationConfig(k=2, bootstrap=100)
 FORWARD, BACKWARD = IDS[:19], IDS[18::-1]
@@ -38,6 +40,42 @@ def test_known_figures() -> None:
     assert set(got.differences) == {"third", "none"}
     assert got.differences["none"]["impression_hit@2"].mean == -1
     assert (got.slates, got.users) == (600, 50)
+
+
+def test_the_subject_is_compared_with_every_rival() -> None:
+    test_slates, contexts = slates(60, users=50)
+    models = {"first": Ordered(FORWARD), "third": Ordered(["i03", *FORWARD]), "none": Ordered(BACKWARD)}
+    got = evaluate(models, test_slates, contexts, items(), CONFIG, 0, subject="third")
+    assert set(got.against) == {"first", "none"}
+    gap = got.against["none"]["recall@2"]
+    assert (gap.mean, gap.low, gap.high) == (1, 1, 1)
+    assert gap.p_value == pytest.approx(1 / (CONFIG.permutations + 1))
+    assert gap.p_adjusted == pytest.approx(2 * gap.p_value)
+    assert gap.ratio is None  # nothing over nothing found
+    assert got.against["first"]["impression_hit@2"].p_value == 1  # both always hit
+    assert got.gini["first"] == pytest.approx(1 - 2 / 19)  # two items alike, 17 never
+
+
+def test_values_a_slate_are_kept(tmp_path: Path) -> None:
+    test_slates, contexts = slates(60, users=50)
+    models = {"a": Ordered(FORWARD), "b": Ordered(BACKWARD)}
+    got = evaluate(
+        models,
+        test_slates,
+        contexts,
+        items(),
+        CONFIG,
+        0,
+        training=training(),
+        catalog=catalog(),
+        keep=tmp_path,
+    )
+    runs = {name: [Measured.load(tmp_path / f"{name}.parquet")] for name in models}
+    protocol = Protocol(CONFIG.bootstrap, CONFIG.permutations, CONFIG.confidence, seed=0)
+    for metric, interval in got.values["a"].items():
+        assert summary(runs["a"], protocol)[metric] == interval
+    assert compare(runs["b"], {"a": runs["a"]}, protocol)["a"]["ndcg@2"] == got.against["a"]["ndcg@2"]
+    assert runs["a"][0].totals["coverage"] == got.coverage["a"]
 
 
 def test_exclusions_follow_the_configuration() -> None:
@@ -117,6 +155,8 @@ def test_bad_input_is_named() -> None:
         evaluate(models, test_slates.slice(0, 0), [], items(), CONFIG, 0)
     with pytest.raises(InputError, match="reference 'higr' is not among"):
         evaluate(models, test_slates, contexts, items(), CONFIG, 0, reference="higr")
+    with pytest.raises(InputError, match="subject 'tiger' is not among"):
+        evaluate(models, test_slates, contexts, items(), CONFIG, 0, subject="tiger")
     with pytest.raises(InputError, match="no model"):
         evaluate({}, test_slates, contexts, items(), CONFIG, 0)
 

@@ -3,11 +3,13 @@
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import pyarrow as pa
 
+from higr.catalog import Catalog
 from higr.data.schemas import ITEMS, SLATES
 from higr.slate import Slate, UserContext
-from tests.baseline.worlds import START, context, slate_row, table
+from tests.baseline.worlds import START, context, events_table, slate_row, table
 
 IDS = [f"i{i:02d}" for i in range(20)]
 
@@ -52,3 +54,16 @@ def slates(count: int, users: int) -> tuple[pa.Table, list[UserContext]]:
     """Everybody is shown i02, i03, i04 and engages with i03; i00 is in every context."""
     rows = [slate_row(i, f"u{i % users}", i, ["i02", "i03", "i04"], [1, 2, 1], "test") for i in range(count)]
     return table(SLATES, rows), [context(row["user_id"], [("i00", 2), ("i05", 1)]) for row in rows]
+
+
+def training() -> pa.Table:
+    """i00 to i09 were exposed; i01 and i05 viewed most, so that they are the head. u0 is new."""
+    events = [("u1", f"i{i:02d}", i, 1) for i in range(10)]
+    events += [(f"u{user}", item, 20 + user, 2) for user in range(1, 12) for item in ("i01", "i05")]
+    return events_table([*events, ("u1", "i03", 40, 2)])
+
+
+def catalog() -> Catalog:
+    """Two codes an item, the first one its category."""
+    codes = np.array([[i % 4, i // 4] for i in range(len(IDS))])
+    return Catalog.build(IDS, codes, codebook_size=8)

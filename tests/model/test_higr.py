@@ -31,10 +31,23 @@ def catalog() -> Catalog:
     return Catalog.build([f"i{n}" for n in range(len(codes))], codes, 4)
 
 
-@pytest.fixture
-def model() -> HiGR:
+VARIANTS: dict[str, dict[str, object]] = {
+    "as it is": {},
+    "grouped queries": {"kv_heads": 1},
+    "mean": {"pooling": "mean"},
+    "max": {"pooling": "max"},
+    "generator without context": {"generator_context": False},
+    "a generator a position": {"shared_generator": False, "max_slate_size": 4},
+    "history of codes": {"history_tokens": "code"},
+    "a token a field": {"profile_tokens": "field"},
+}
+
+
+@pytest.fixture(params=VARIANTS)
+def model(request: pytest.FixtureRequest) -> HiGR:
     torch.manual_seed(0)
-    model = HiGR(CONFIG, 3, 4, PROFILES, "tokenizer").eval()
+    config = ModelConfig.model_validate(CONFIG.model_dump() | VARIANTS[request.param])
+    model = HiGR(config, 3, 4, PROFILES, "tokenizer").eval()
     for parameter in model.parameters():
         torch.nn.init.normal_(parameter, std=0.3)
     return model
@@ -89,12 +102,12 @@ def test_one_step_at_a_time_equals_all_positions_at_once(
     for position in range(4):
         plan, planner_caches = model.plan_step(context, position, item, planner_caches)
         caches = None
-        x = model.preference(plan)[:, None]
+        x = model.generator.preference(plan)[:, None]
         for level in range(3):
-            logits, caches = model.generate_step(context, level, x, caches)
+            logits, caches = model.generate_step(context, position, level, x, caches)
             torch.testing.assert_close(logits[:, 0], at_once[:, position, level], atol=1e-4, rtol=1e-4)
-            x = model.embed_codes(slates[:, position])[:, level : level + 1]
-        item = model.embed_items(slates[:, position])
+            x = model.embedding(slates[:, position])[:, level : level + 1]
+        item = model.embedding.items(slates[:, position])
 
 
 def test_padding_in_the_history_has_no_influence(model: HiGR, catalog: Catalog, batch: ContextBatch) -> None:
@@ -108,12 +121,63 @@ def test_padding_in_the_history_has_no_influence(model: HiGR, catalog: Catalog, 
 
 def test_context_reaches_planner_and_generator(model: HiGR, catalog: Catalog, batch: ContextBatch) -> None:
     context = model.encode(batch, catalog.code_tensor)
-    items = model.embed_items(catalog.code_tensor[torch.tensor([[0], [0]])])
+    items = model.embedding.items(catalog.code_tensor[torch.tensor([[0], [0]])])
     plans = model.plan(context, items)
     assert not torch.allclose(plans[0], plans[1])
     same = plans[:1].expand(2, -1, -1)
     logits = model.generate(context, same, catalog.code_tensor[torch.tensor([[0, 5], [0, 5]])])
-    assert not torch.allclose(logits[0], logits[1])
+    assert torch.equal(logits[0], logits[1]) != model.config.generator_context
+
+
+def test_items_are_pooled_as_configured(model: HiGR) -> None:
+    codes = torch.tensor([[0, 3, 1], [2, 2, 2]])
+    rows = model.embedding.table.weight[codes + torch.tensor([0, 4, 8])]
+    pooled = {"sum": rows.sum(1), "mean": rows.sum(1) / 3, "max": rows.max(1).values}
+    torch.testing.assert_close(model.embedding.items(codes), pooled[model.config.pooling])
+
+
+def test_positions_have_generators_of_their_own_only_where_configured(
+    model: HiGR, catalog: Catalog, batch: ContextBatch
+) -> None:
+    context = model.encode(batch, catalog.code_tensor)
+    plan = torch.randn(2, 1, 16).expand(-1, 2, -1)
+    logits = model.generate(context, plan, catalog.code_tensor[torch.tensor([[4, 4], [4, 4]])])
+    assert torch.allclose(logits[:, 0], logits[:, 1], atol=1e-5) == model.config.shared_generator
+
+
+def test_context_has_the_tokens_it_is_configured_for(
+    model: HiGR, catalog: Catalog, batch: ContextBatch
+) -> None:
+    user = 1 + (len(PROFILES.fields) if model.config.profile_tokens == "field" else 0)
+    mask = model.encode(batch, catalog.code_tensor).mask
+    each = 3 if model.config.history_tokens == "code" else 1
+    assert mask.shape == (2, user + 5 * each)
+    assert mask.sum(dim=1).tolist() == [user + 3 * each, user + 1 * each]  # three events, and one
+
+
+def test_keys_and_values_are_as_narrow_as_configured(
+    model: HiGR, catalog: Catalog, batch: ContextBatch
+) -> None:
+    keys, values = model.encode(batch, catalog.code_tensor).planner[0]
+    assert keys.shape[1] == values.shape[1] == (model.config.kv_heads or 2)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"size": "huge"}, "no size 'huge'; sizes are nano, small, base"),
+        ({"heads": 4, "kv_heads": 3}, "heads 4 is not a multiple of kv_heads 3"),
+    ],
+)
+def test_impossible_sizes_are_refused(changes: dict[str, object], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        ModelConfig.model_validate(changes)
+
+
+def test_a_size_fills_what_was_not_given() -> None:
+    config = ModelConfig(size="base", planner_layers=2)
+    assert (config.width, config.heads, config.planner_layers) == (512, 8, 2)
+    assert ModelConfig.model_validate(config.model_dump()) == config
 
 
 def test_saved_and_loaded_weights_are_equal(model: HiGR, tmp_path: Path) -> None:

@@ -41,8 +41,18 @@ def test_profile_values_share_one_table_and_unknown_ones_an_index_a_field() -> N
     )
     assert vocabulary.fields == {"age": ("old", "young"), "city": ("A", "B")}
     assert vocabulary.size == 6
-    assert vocabulary.encode({"age": "young", "city": "A"}) == [2, 4]
-    assert vocabulary.encode({"age": "odd", "planet": "Mars"}) == [0, 3]
+    assert vocabulary.encode(UserContext("u", profile={"age": "young", "city": "A"})) == [2, 4]
+    assert vocabulary.encode(UserContext("u", profile={"age": "odd", "planet": "Mars"})) == [0, 3]
+
+
+def test_situations_are_fields_of_their_own() -> None:
+    vocabulary = ProfileVocabulary.fit(
+        [{"hour": "of the user"}] * 2, [{"hour": "07"}] * 3 + [{"hour": "08"}], min_count=2
+    )
+    assert vocabulary.fields == {"hour": ("of the user",), "request: hour": ("07",)}
+    context = UserContext("u", profile={"hour": "of the user"}, situation={"hour": "07"})
+    assert vocabulary.encode(context) == [1, 3]
+    assert vocabulary.encode(UserContext("u", situation={"hour": "09"})) == [0, 2]
 
 
 def test_feedback_and_items_must_be_equally_many() -> None:

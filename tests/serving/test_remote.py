@@ -6,9 +6,10 @@ import pytest
 
 from higr.slate import UserContext
 from serving.ask import Ask
-from serving.remote import RemotePredictor
+from serving.remote import RemotePredictor, asks_of
+from serving.schemas import PredictorRequest
 
-ASK = Ask(UserContext("u", ("a",), (2,), {"age": "18"}), 2, frozenset({"b"}))
+ASK = Ask(UserContext("u", ("a",), (2,), {"age": "18"}, {"surface": "feed"}), 2, frozenset({"b"}))
 GOOD = (
     b'{"predictions": [{"item_ids": ["c", "d"], "scores": [1.0, 0.5], "semantic_ids": [[1, 2], [3, 4]]}], '
     b'"model_version": "v"}'
@@ -50,6 +51,8 @@ def test_a_good_answer_is_read_and_all_that_was_asked_is_sent() -> None:
     assert sent.startswith(b"POST /v1/models/higr-predictor:predict HTTP/1.1")
     for part in (b'"user_id":"u"', b'"slate_size":2', b'"exclude_items":["b"]', b'"deadline_ms":300'):
         assert part in sent
+    body = sent.partition(b"\r\n\r\n")[2]
+    assert asks_of(PredictorRequest.model_validate_json(body)) == [ASK]  # the other end sees what was asked
 
 
 @pytest.mark.parametrize(

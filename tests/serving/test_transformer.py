@@ -3,6 +3,7 @@
 import asyncio
 import random
 from collections.abc import Callable, Iterator, Sequence
+from datetime import UTC, datetime
 from typing import Any, cast
 
 import pytest
@@ -11,6 +12,7 @@ from hypothesis import strategies as st
 from prometheus_client import CollectorRegistry
 
 from higr.bundle import Bundle
+from higr.data.situation import situation_of
 from higr.slate import Slate, UserContext
 from serving.ask import Ask, Made
 from serving.display import Card, Shelf
@@ -332,3 +334,19 @@ def test_the_real_predictor_decodes_off_the_event_loop(bench: Bench, bundle: Bun
     assert [(p.source, len(p.items)) for p in answer.predictions] == [("higr", 4), ("higr", 10)]
     assert {p.model_version for p in answer.predictions} == {bundle.version}
     predictor.close()
+
+
+def test_the_model_is_told_when_and_where_the_slate_is_shown(bench: Bench) -> None:
+    predictor = Scripted(first_eligible)
+    before = datetime.now(UTC)
+    bench.ask(
+        predictor,
+        {"user_id": "known", "surface": "feed"},
+        {"user_id": "other", "context": {"profile": {"age": "18"}}},
+        features=Remembers(),
+    )
+    times = [situation_of(moment) for moment in (before, datetime.now(UTC))]
+    first, second = (ask.context.situation for ask in predictor.asked)
+    assert first in [{**time, "surface": "feed"} for time in times]
+    assert second in times
+    assert predictor.asked[0].context.item_ids == (SEEN,)

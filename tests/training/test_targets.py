@@ -24,6 +24,7 @@ def slates(*rows: tuple[list[str], list[int], list[float]]) -> pa.Table:
             "watch_seconds": [[0.0] * len(row[0]) for row in rows],
             "strength": [row[2] for row in rows],
             "feedback": [row[1] for row in rows],
+            "surface": [None] * len(rows),
         },
         schema=SLATES,
     )

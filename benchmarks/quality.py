@@ -1,0 +1,205 @@
+"""Slates of HiGR and of all it is compared with, on public data: quality with intervals, ablations, sizes.
+
+    python -m benchmarks.quality [--preset full|quick] [--data ../shared/data] [--work runs/quality]
+
+Every model gets the same data, history, epochs at most and early stopping, and about the same
+parameters. Those trained by gradient choose a learning rate among the same three, on a seed
+that is not used again, by their own validation loss; the incumbent chooses among as many settings by
+NDCG@5 on validation slates. The test period is looked at once, at the end. What was measured is kept in
+--work: a run that was stopped goes on. Writes benchmarks/results/quality.json and .md.
+"""
+
+import argparse
+import os
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from benchmarks.machine import machine
+from benchmarks.quality_data import DATA, SLATES, Prepared, configuration
+from benchmarks.quality_report import assemble, publish, tables
+from benchmarks.quality_runs import Job, Result, run
+from higr.config import SIZES
+from higr.errors import HigrError
+
+RESULTS = Path(__file__).parent / "results"
+TUNING_SEED = 1000
+TRAINED = ("higr", "onerec", "onerec_moe", "tiger", "sasrec")
+ROWS = {
+    "onerec": {"onerec": "session", "onerec_greedy": "greedy"},
+    "onerec_moe": {"onerec_moe": "session", "onerec_moe_greedy": "greedy"},
+}
+"""Models that are decoded in more than one way."""
+RATES = (1e-3, 2e-3, 4e-3)
+INCUMBENTS: tuple[dict[str, Any], ...] = ({}, {"trees": 150}, {"candidates": 800})
+ABLATIONS: dict[str, dict[str, Any]] = {
+    "generator without context": {"generator_context": False},
+    "mean of code embeddings": {"pooling": "mean"},
+    "max of code embeddings": {"pooling": "max"},
+    "a generator a position": {"shared_generator": False},
+    "planner of 1 layer, generator of 3": {"planner_layers": 1, "generator_layers": 3},
+    "history as D tokens an item": {"history_tokens": "code"},
+    "engaged history alone": {"history": "engaged"},
+    "a token a field": {"profile_tokens": "field"},
+    "without the request's situation": {"situation": False},
+}
+SCALES: dict[str, dict[str, Any]] = {
+    "width 32": {"width": 32, "heads": 2, "feedforward": 88},
+    "nano": {"size": "nano", **SIZES["nano"]},
+    "width 128": {"width": 128, "heads": 4, "feedforward": 344},
+    "small": {"size": "small", **SIZES["small"]},
+}
+
+
+@dataclass(frozen=True)
+class Preset:
+    """Attributes:
+    seeds: of the main table; ablations and sizes take at most two.
+    epochs: at most; training stops after one without a better validation loss.
+    most: test slates at most.
+    training_slates: the latest ones, for every model alike; 0: all.
+    fewer: those that settings, ablations and sizes are trained on; 0: all.
+    lengths: test slates of the table of lengths.
+    """
+
+    seeds: int
+    epochs: int
+    most: int
+    training_slates: int
+    fewer: int
+    lengths: int
+
+
+PRESETS = {"full": Preset(3, 3, 20_000, 0, 40_000, 1_000), "quick": Preset(3, 1, 500, 4_000, 2_000, 100)}
+
+
+def plan_tuning(dataset: str, preset: Preset) -> list[Job]:
+    """Equal numbers of settings for every model; popularity has none."""
+
+    def job(model: str, changes: dict[str, Any], rule: str = "") -> Job:
+        return Job(
+            dataset,
+            model,
+            TUNING_SEED,
+            changes,
+            {model: rule},
+            split="validation",
+            sizes=(5,),
+            most=preset.most,
+            training_slates=preset.fewer,
+        )
+
+    return [
+        *(job(model, _training(preset, rate), "greedy") for model in TRAINED for rate in RATES),
+        *(job("incumbent", {"baseline": setting}) for setting in INCUMBENTS),
+    ]
+
+
+def chosen(results: list[Result]) -> dict[str, Result]:
+    """The best setting of each model: least validation loss, or most NDCG@5 where there is no loss."""
+    best: dict[str, Result] = {}
+    for result in results:
+        model = result.job.model
+        if model not in best or score(result) > score(best[model]):
+            best[model] = result
+    return best
+
+
+def score(result: Result) -> float:
+    """What a setting is chosen by; more is better."""
+    if "validation_loss" in result.figures:
+        return -float(result.figures["validation_loss"])
+    values = result.measured[result.job.model][5].values["ndcg@5"]
+    return float(values[values == values].mean())
+
+
+def plan(dataset: str, settings: dict[str, Result], preset: Preset) -> dict[str, list[Job]]:
+    """All jobs on the test period, by table."""
+    jobs = {
+        "main": [
+            Job(
+                dataset,
+                model,
+                seed,
+                settings[model].job.changes if model in settings else {},
+                ROWS.get(model, {model: ""}),
+                most=preset.most,
+                lengths=preset.lengths if model in ("higr", "onerec") else 0,
+                training_slates=preset.training_slates,
+            )
+            for seed in range(preset.seeds)
+            for model in (*TRAINED, "incumbent", "popular")
+        ]
+    }
+    if dataset == "kuairand":
+        usual = settings["higr"].job.changes
+        for table, variants in (("ablation", ABLATIONS), ("scaling", SCALES)):
+            jobs[table] = [
+                Job(
+                    dataset,
+                    "higr",
+                    seed,
+                    {**usual, "model": changes} if changes else usual,
+                    {"higr": ""},
+                    most=preset.most,
+                    training_slates=preset.fewer,
+                )
+                for changes in ({}, *variants.values())
+                for seed in range(min(2, preset.seeds))
+            ]
+    return jobs
+
+
+def _training(preset: Preset, rate: float) -> dict[str, dict[str, Any]]:
+    return {"training": {"epochs": preset.epochs, "patience": 1, "batch_size": 128, "learning_rate": rate}}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--preset", choices=PRESETS, default="full")
+    parser.add_argument("--data", type=Path, default=Path("../shared/data"))
+    parser.add_argument("--work", type=Path, default=Path("runs/quality"))
+    parser.add_argument("--workers", type=int, default=min(2, os.cpu_count() or 1))
+    parser.add_argument("--datasets", nargs="+", choices=tuple(DATA), default=tuple(DATA))
+    arguments = parser.parse_args()
+    preset = PRESETS[arguments.preset]
+    try:
+        document = measure(arguments, preset)
+    except HigrError as error:
+        sys.exit(f"benchmarks.quality: {error}")
+    publish(document, RESULTS / ("quality" if arguments.preset == "full" else "quality-quick"))
+    for table in tables(document):
+        Console(width=170).print(table)
+
+
+def measure(arguments: argparse.Namespace, preset: Preset) -> dict[str, Any]:
+    """All of it; the document."""
+    data = {}
+    for name in arguments.datasets:
+        folder = arguments.work / arguments.preset / name
+        data[name] = Prepared(name, folder, configuration(name, arguments.data, {}))
+        data[name].make([*range(preset.seeds), TUNING_SEED])
+    tuning, results = {}, {}
+    for name in arguments.datasets:
+        tuning[name] = run(plan_tuning(name, preset), data, arguments.workers, f"{name}: settings")
+        jobs = plan(name, chosen(tuning[name]), preset)
+        done = run(
+            [job for part in jobs.values() for job in part], data, arguments.workers, f"{name}: models"
+        )
+        results[name] = {}
+        for table, part in jobs.items():
+            results[name][table], done = done[: len(part)], done[len(part) :]
+    return {
+        "machine": machine(threads=1),
+        "preset": arguments.preset,
+        **assemble(results, tuning, {name: chosen(rows) for name, rows in tuning.items()}, SLATES),
+    }
+
+
+if __name__ == "__main__":
+    main()

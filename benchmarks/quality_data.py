@@ -1,0 +1,143 @@
+"""The public data sets that slates are judged on, made ready once and kept in a folder.
+
+    kuairand   short videos with exposures and long views; slates are chunks of consecutive exposures
+    beauty     Amazon purchases (2014); slates are chunks of consecutive purchases, all engaged
+
+Models train on chunks of ten and are tested on chunks of five and of ten of the same period. The split
+is by time for both. Every seed has semantic IDs of its own; all models of a seed share them.
+"""
+
+import hashlib
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import higr
+from higr import stages
+from higr.catalog import Catalog
+from higr.config import RunConfig
+from higr.data.context import HistoryIndex
+from higr.data.prepared import PreparedData
+from higr.evaluation.held_out import HeldOut
+
+SLATES = (5, 10)
+DATA: dict[str, dict[str, Any]] = {
+    "kuairand": {
+        "data": {
+            "source": "kuairand",
+            "engagement": {"effective_view": "long_view"},
+            "validation_start": "2022-04-29T16:00:00Z",
+            "test_start": "2022-04-30T16:00:00Z",
+        },
+    },
+    "beauty": {
+        "data": {
+            "source": "amazon",
+            "engagement": {"effective_view": "clicked"},
+            "validation_start": "2014-03-07T00:00:00Z",
+            "test_start": "2014-05-13T00:00:00Z",
+        },
+    },
+}
+BASE = {"width": 64, "heads": 2, "feedforward": 172}
+"""HiGR's sizes beside its usual layers: 0.4 million parameters, as large as two cores train in hours."""
+PATHS = {"kuairand": "kuairand_pure", "beauty": "amazon/amazon2014-beauty"}
+
+
+def configuration(name: str, data: Path, changes: dict[str, dict[str, Any]]) -> RunConfig:
+    """Of one data set: `changes` by section, then field, over what all data sets share."""
+    document: dict[str, dict[str, Any]] = {
+        "data": {
+            "slates": "chunk",
+            "slate_size": 10,
+            "min_slate_size": 2,
+            "path": str(data / PATHS[name]),
+            **DATA[name]["data"],
+        },
+        "tokenizer": {"codebook_size": 64},
+        "model": {**BASE, "history_length": 32},
+        "training": {"target_size": 10},
+        "evaluation": {"k": 10},
+    }
+    for section, fields in changes.items():
+        document[section] = {**document.get(section, {}), **fields}
+    return RunConfig.model_validate(document)
+
+
+def digest(*parts: Any) -> str:
+    """Twelve digits that change when anything in `parts` (JSON) or in the library's code does."""
+    sha = hashlib.sha256(json.dumps(parts, sort_keys=True, default=str).encode())
+    for path in sorted(Path(higr.__file__).parent.rglob("*.py")):
+        sha.update(path.read_bytes())
+    return sha.hexdigest()[:12]
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A data set in its folder. Names of files hold a digest of all that they were made from."""
+
+    name: str
+    folder: Path
+    config: RunConfig
+
+    def make(self, seeds: Iterable[int]) -> None:
+        """Whatever is not there yet."""
+        for size in SLATES:
+            if not self._data(size).is_dir():
+                section = self.config.data.model_copy(update={"slate_size": size})
+                stages.prepare(self.config.model_copy(update={"data": section}), self._data(size))
+        for seed in seeds:
+            if not self._tokens(seed).is_dir():
+                stages.tokenize(
+                    self.config.model_copy(update={"seed": seed}),
+                    self._data(10),
+                    self._tokens(seed),
+                    cache=self.folder / "cache",
+                )
+
+    @cached_property
+    def training(self) -> PreparedData:
+        """Slates of ten."""
+        return PreparedData.load(self._data(10))
+
+    @cached_property
+    def history(self) -> HistoryIndex:
+        return HistoryIndex.build(self.training.events, self.training.users, self.config.data)
+
+    def catalog(self, seed: int) -> Catalog:
+        return Catalog.load(self._tokens(seed) / "catalog.parquet")
+
+    def test_set(self, split: str, size: int, catalog: Catalog, most: int) -> HeldOut:
+        """Slates of `validation` or `test`, at most `most` of them.
+
+        Of exactly `size` exposures; purchases are fewer, so there two are enough.
+        """
+        data = PreparedData.load(self._data(size))
+        slates = data.split(split)
+        section = self.config.evaluation.model_copy(
+            update={"k": size, "min_exposed": size if self.name == "kuairand" else 1, "max_slates": most}
+        )
+        return HeldOut.draw(
+            slates,
+            self.history.contexts(slates),
+            data.items,
+            section,
+            seed=0,
+            training=data.train_events,
+            catalog=catalog,
+        )
+
+    @property
+    def results(self) -> Path:
+        return self.folder / f"results-{digest(self.config.model_dump(mode='json'))}"
+
+    def _data(self, size: int) -> Path:
+        return self.folder / f"data-{size}-{digest(self.config.data.model_dump(mode='json'))}"
+
+    def _tokens(self, seed: int) -> Path:
+        sections = (self.config.data, self.config.tokenizer)
+        made_of = digest(*(section.model_dump(mode="json") for section in sections))
+        return self.folder / f"tokens-{seed}-{made_of}"

@@ -1,0 +1,110 @@
+"""The models of `benchmarks.quality`: trained on a data set, each as a `Recommender` a row."""
+
+import time
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from typing import Any, cast
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import torch
+
+from benchmarks.quality_data import Prepared
+from higr.baseline.incumbent import Incumbent
+from higr.baseline.popularity import Popularity
+from higr.catalog import Catalog
+from higr.config import ModelConfig, RunConfig
+from higr.data.prepared import PreparedData
+from higr.decode.recommender import HiGRRecommender
+from higr.model.higr import HiGR
+from higr.model.inputs import ProfileVocabulary
+from higr.peers.build import Kind, build_peer
+from higr.peers.onerec import OneRec
+from higr.peers.onerec_decode import Rule
+from higr.peers.recommenders import OneRecRecommender, SASRecRecommender, TigerRecommender
+from higr.peers.tiger import Tiger
+from higr.slate import Recommender
+from higr.stages import disabled_items
+from higr.training.examples import build_examples, fit_profiles
+from higr.training.fit import fit
+
+TIGER_BEAM = 40
+"""All items of its slate are survivors of one beam, so it is wider than one that looks for one item."""
+
+
+def trained(
+    model: str, rows: Mapping[str, str], data: Prepared, config: RunConfig, catalog: Catalog, latest: int
+) -> tuple[dict[str, Recommender], dict[str, Any]]:
+    """Recommenders by row, and what making them took.
+
+    Args:
+        model: higr, onerec, onerec_moe, tiger, sasrec, incumbent or popular.
+        rows: row to rule of decoding.
+        latest: training slates, the latest ones; 0: all.
+    """
+    prepared = _latest(data.training, latest)
+    train = prepared.split("train")
+    figures: dict[str, Any] = {"training_slates": train.num_rows}
+    started = time.perf_counter()
+    if model == "popular":
+        return {"popular": Popularity.fit(prepared)}, {
+            **figures,
+            "train_seconds": time.perf_counter() - started,
+        }
+    if model == "incumbent":
+        contexts = data.history.contexts(train)
+        incumbent = Incumbent.fit(prepared, contexts, config.baseline, config.seed)
+        return {"incumbent": incumbent}, {**figures, "train_seconds": time.perf_counter() - started}
+    if model == "sasrec":  # it reads engaged events alone, so its history is filled with them
+        engaged = config.model.model_copy(update={"history": "engaged"})
+        config = config.model_copy(update={"model": engaged})
+    profiles = fit_profiles(data.training, data.history, config.model)
+    examples, held_out = (
+        build_examples(slates, data.history, catalog, profiles, config)
+        for slates in (train, prepared.split("validation"))
+    )
+    torch.manual_seed(config.seed)
+    built = build(model, config.model, catalog, profiles)
+    started = time.perf_counter()
+    curve = fit(built, examples, held_out, catalog.code_tensor, config.training, config.seed, label=model)
+    figures |= {
+        "train_seconds": time.perf_counter() - started,
+        "parameters": sum(parameter.numel() for parameter in built.parameters()),
+        "epochs": len(curve) - 1,
+        "validation_loss": min(record["validation_loss"] for record in curve),
+    }
+    disabled = disabled_items(prepared.items)
+    beam = config.decode.beam_width
+    return {row: _recommender(built, catalog, beam, rule, disabled) for row, rule in rows.items()}, figures
+
+
+def build(kind: str, config: ModelConfig, catalog: Catalog, profiles: ProfileVocabulary) -> Any:
+    """HiGR of this configuration, or a peer with as many parameters."""
+    shape = (catalog.depth, catalog.codebook_size, profiles)
+    if kind == "higr":
+        return HiGR(config, *shape, catalog.tokenizer_id)
+    return build_peer(cast(Kind, kind), config, *shape, len(catalog), catalog.tokenizer_id)
+
+
+def _recommender(model: Any, catalog: Catalog, beam: int, rule: str, disabled: Iterable[str]) -> Recommender:
+    match model:
+        case HiGR():
+            return HiGRRecommender(model, catalog, beam, disabled)
+        case OneRec():
+            return OneRecRecommender(model, catalog, beam, cast(Rule, rule), disabled)
+        case Tiger():
+            return TigerRecommender(model, catalog, TIGER_BEAM, disabled)
+    return SASRecRecommender(model, catalog, disabled)
+
+
+def _latest(data: PreparedData, count: int) -> PreparedData:
+    """With the latest `count` training slates and no training event before them; 0: as it is."""
+    train = np.flatnonzero(np.array(data.slates["split"].to_pylist()) == "train")
+    if not count or count >= len(train):
+        return data
+    dropped = train[:-count]
+    first = data.slates["timestamp"][int(train[-count])]
+    kept = np.delete(np.arange(data.slates.num_rows), dropped)
+    events = data.events.filter(pc.greater_equal(data.events["timestamp"], first))
+    return replace(data, slates=data.slates.take(pa.array(kept)), events=events)

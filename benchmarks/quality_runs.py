@@ -1,0 +1,146 @@
+"""One model trained on one data set with one seed, and its slates measured.
+
+A job keeps what it measured in the folder of its data set and is not run twice: a run of many hours
+goes on where it stopped. Jobs run side by side in processes of one thread each.
+"""
+
+import multiprocessing
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+from benchmarks.quality_data import Prepared, digest
+from benchmarks.quality_models import trained
+from higr.config import RunConfig
+from higr.errors import HigrError
+from higr.evaluation.held_out import HeldOut
+from higr.evaluation.measured import Measured
+from higr.files import read_json, write_json
+from higr.peers.recommenders import OneRecRecommender
+from higr.slate import Recommender, Slate
+
+LONGEST = 10
+
+
+@dataclass(frozen=True)
+class Job:
+    """Attributes:
+    dataset: name of a `Prepared`.
+    model: higr, onerec, onerec_moe, tiger, sasrec, incumbent or popular.
+    seed: of everything; the semantic IDs are those of the seed, too.
+    changes: fields by section beyond the data set's configuration.
+    rows: name of a row to how it is decoded; OneRec has two ways, all others one that has no name.
+    split: validation when a setting is chosen, test at the end.
+    sizes: lengths of slates that are measured.
+    most: slates that are measured at most.
+    lengths: slates of ten that every length from 1 to 10 is measured on; 0: none.
+    training_slates: the latest ones that are trained on; 0: all.
+    """
+
+    dataset: str
+    model: str
+    seed: int
+    changes: Mapping[str, Mapping[str, Any]]
+    rows: Mapping[str, str]
+    split: str = "test"
+    sizes: tuple[int, ...] = (5, 10)
+    most: int = 20_000
+    lengths: int = 0
+    training_slates: int = 0
+
+    def folder(self, data: Prepared) -> Path:
+        """Where its results are: named after all that they depend on, code included."""
+        return data.results / f"{self.model}-{self.split}-{self.seed}-{digest(asdict(self))}"
+
+
+@dataclass(frozen=True)
+class Result:
+    """Attributes:
+    measured: row, slate size: values a slate.
+    lengths: row, length: the same, for the table of lengths.
+    figures: parameters, training_slates, train_seconds, epochs, validation_loss, decode_seconds by row.
+    """
+
+    job: Job
+    measured: dict[str, dict[int, Measured]]
+    lengths: dict[str, dict[int, Measured]]
+    figures: dict[str, Any]
+
+
+def run(jobs: Sequence[Job], data: Mapping[str, Prepared], workers: int, title: str) -> list[Result]:
+    """All jobs in their order; a bar says how far."""
+    context = multiprocessing.get_context("spawn")
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    with ProcessPoolExecutor(workers, context, initializer=_one_thread) as pool, Progress(*columns) as bar:
+        task = bar.add_task(title, total=len(jobs))
+        waiting = {pool.submit(complete, job, data[job.dataset]): job for job in jobs}
+        for future in as_completed(waiting):
+            if (error := future.exception()) is not None:
+                pool.shutdown(wait=False, cancel_futures=True)
+                job = waiting[future]
+                raise HigrError(f"{job.model} on {job.dataset}, seed {job.seed}: {error}") from error
+            bar.advance(task)
+    return [load(job, data[job.dataset]) for job in jobs]
+
+
+def complete(job: Job, data: Prepared) -> None:
+    """Train and measure, unless that was done before."""
+    path = job.folder(data)
+    if (path / "figures.json").is_file():
+        return
+    path.mkdir(parents=True, exist_ok=True)
+    config = RunConfig.model_validate(_merged(data.config.model_dump(mode="json"), job.changes))
+    config = config.model_copy(update={"seed": job.seed})
+    catalog = data.catalog(job.seed)
+    recommenders, figures = trained(job.model, job.rows, data, config, catalog, job.training_slates)
+    figures["decode_seconds"] = {}
+    for size in job.sizes:
+        test = data.test_set(job.split, size, catalog, job.most)
+        for row, recommender in recommenders.items():
+            started = time.perf_counter()
+            generated = test.generate(row, recommender, size)
+            figures["decode_seconds"][f"{row}@{size}"] = time.perf_counter() - started
+            test.measure(generated, size).save(path / f"{row}-{size}.parquet")
+    if job.lengths:
+        test = data.test_set(job.split, LONGEST, catalog, job.lengths)
+        for row, recommender in recommenders.items():
+            for length, generated in _of_every_length(test, row, recommender):
+                test.measure(generated, length).save(path / f"length-{row}-{length}.parquet")
+    write_json(path / "figures.json", figures)
+
+
+def load(job: Job, data: Prepared) -> Result:
+    """What `complete` kept."""
+    path = job.folder(data)
+    measured = {
+        row: {size: Measured.load(path / f"{row}-{size}.parquet") for size in job.sizes} for row in job.rows
+    }
+    lengths = {
+        row: {
+            length: Measured.load(path / f"length-{row}-{length}.parquet") for length in range(1, LONGEST + 1)
+        }
+        for row in (job.rows if job.lengths else ())
+    }
+    return Result(job, measured, lengths, read_json(path / "figures.json"))
+
+
+def _of_every_length(test: HeldOut, row: str, recommender: Recommender) -> Iterator[tuple[int, list[Slate]]]:
+    """Slates of 1 to 10 items. What is filled place by place is decoded once; a session beam every time."""
+    session = isinstance(recommender, OneRecRecommender) and recommender.rule == "session"
+    longest = test.generate(row, recommender, LONGEST)
+    for length in range(1, LONGEST + 1):
+        yield length, test.generate(row, recommender, length) if session else longest
+
+
+def _merged(document: dict[str, Any], changes: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+    return {**document, **{section: {**document[section], **fields} for section, fields in changes.items()}}
+
+
+def _one_thread() -> None:
+    torch.set_num_threads(1)

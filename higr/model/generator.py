@@ -1,0 +1,84 @@
+"""The fine item generator: a plan to D codes (arXiv 2512.24787, section 3.2)."""
+
+from typing import cast
+
+import torch
+from torch import Tensor, nn
+
+from higr.config import ModelConfig
+from higr.model.layers import Decoder, KeyValue
+
+GeneratorContext = list[list[KeyValue]]
+"""Keys and values of the context, one pair a layer, for each set of weights; empty pairs without context."""
+
+
+class ItemGenerator(nn.Module):
+    """c_d ~ generator([p_m, c_1 .. c_{d-1}], memory): the shallow part, run once a code.
+
+    `config.generator_context` false: it sees the plan alone. `config.shared_generator` false: one set
+    of weights a position, M of them; then no slate can be longer. Both are ablations of the paper.
+    """
+
+    def __init__(self, config: ModelConfig, depth: int, codebook_size: int) -> None:
+        super().__init__()
+        self.shared = config.shared_generator
+        self.preference = nn.Linear(config.width, config.width, bias=False)
+        self.level_embedding = nn.Embedding(depth, config.width)
+        self.decoders = nn.ModuleList(
+            Decoder(config.generator_layers, *config.block, cross=config.generator_context)
+            for _ in range(1 if self.shared else config.max_slate_size)
+        )
+        self.head = nn.Parameter(torch.empty(depth, codebook_size, config.width))
+        self.dropout = nn.Dropout(config.dropout)
+
+    def project(self, memory: Tensor) -> GeneratorContext:
+        """Keys and values of the context (B, S, C)."""
+        return [self._decoder(which).project(memory) for which in range(len(self.decoders))]
+
+    def forward(self, plans: Tensor, prefix: Tensor, context: GeneratorContext, mask: Tensor) -> Tensor:
+        """Logits of all codes of all positions at once.
+
+        Args:
+            plans: (B, M, C).
+            prefix: (B, M, D - 1, C), embeddings of the codes that are forced.
+
+        Returns:
+            (B, M, D, K).
+        """
+        x = torch.cat([self.preference(plans)[:, :, None], prefix], dim=2) + self.level_embedding.weight
+        batch, slate, depth, width = x.shape
+        x = self.dropout(x.reshape(batch, slate * depth, width))
+        if self.shared:
+            x = self.decoders[0](x, context[0], mask, rows=slate)
+        else:
+            parts = x.split(depth, dim=1)
+            x = torch.cat([self.decoders[m](part, context[m], mask) for m, part in enumerate(parts)], dim=1)
+        return torch.einsum("bmdc,dkc->bmdk", x.reshape(batch, slate, depth, width), self.head)
+
+    def step(
+        self,
+        position: int,
+        level: int,
+        x: Tensor,
+        context: GeneratorContext,
+        mask: Tensor,
+        caches: list[KeyValue] | None,
+    ) -> tuple[Tensor, list[KeyValue]]:
+        """Logits of the next code of W beams.
+
+        Args:
+            position: m - 1.
+            level: d - 1.
+            x: (B, W, C), `preference` of the plan at level 0, else embeddings of the codes just chosen.
+            caches: one a layer, of B * W sequences; None at level 0.
+
+        Returns:
+            (B, W, K), and the caches grown by the level.
+        """
+        which = 0 if self.shared else position
+        x = x + self.level_embedding.weight[level]
+        x, caches = self._decoder(which).step(x, context[which], mask, caches)
+        return x @ self.head[level].T, caches
+
+    def _decoder(self, which: int) -> Decoder:
+        return cast(Decoder, self.decoders[which])

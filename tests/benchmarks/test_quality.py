@@ -1,0 +1,127 @@
+"""The benchmark of slates on a small simulated world; its own figures take hours (`make bench-quality`)."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from benchmarks import quality
+from benchmarks.quality import ABLATIONS, PRESETS, SCALES, TRAINED, chosen, plan, plan_tuning
+from benchmarks.quality_data import DATA, Prepared, configuration
+from benchmarks.quality_report import ORDER, assemble, exponent, markdown, variants
+from benchmarks.quality_runs import Job, Result, complete, load
+from higr.config import SIZES, RunConfig, load_config
+
+TINY = replace(PRESETS["quick"], seeds=1, most=30, training_slates=100, fewer=60, lengths=5)
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory: pytest.TempPathFactory) -> Prepared:
+    changes = {
+        "data.slates": "chunk",
+        "model.width": 64,
+        "model.feedforward": 172,
+        "model.history_length": 8,
+        "training.target_size": 10,
+        "evaluation.k": 10,
+        "decode.beam_width": 10,
+    }
+    config = load_config("nano", changes)
+    data = Prepared("beauty", tmp_path_factory.mktemp("quality"), config)
+    data.make([0, quality.TUNING_SEED])
+    return data
+
+
+def test_every_row_of_the_table_is_measured_and_kept(world: Prepared) -> None:
+    jobs = plan_tuning("beauty", TINY)
+    for job in jobs:
+        complete(job, world)
+    settings = chosen([load(job, world) for job in jobs])
+    planned = plan("beauty", settings, TINY)
+    for job in planned["main"]:
+        complete(job, world)
+    results = [load(job, world) for job in planned["main"]]
+    document = assemble(
+        {"beauty": {"main": results}},
+        {"beauty": [load(job, world) for job in jobs]},
+        {"beauty": settings},
+        (5, 10),
+    )
+    rows = document["datasets"]["beauty"]
+    assert tuple(rows) == ORDER
+    for row in ORDER:
+        for name in ("ndcg@5", "impression_hit@5", "effective_view_hit@5", "recall@10"):
+            value = rows[row][name]
+            assert 0 <= value["low"] <= value["mean"] <= value["high"] <= 1
+    parameters = {row: cost.get("parameters") for row, cost in document["costs"]["beauty"].items()}
+    assert all(parameters[row] == pytest.approx(parameters["higr"], rel=0.1) for row in ORDER[:7])
+    assert set(document["paired"]["beauty"]) == set(ORDER) - {"higr"}
+    assert list(document["slate_length"]["beauty"]) == ["higr", "onerec", "onerec_greedy"]
+    page = markdown({"preset": "quick", "machine": {"cpu": "a processor", "torch": "2"}, **document})
+    assert page.count("\n## ") == 6
+    assert sum(setting["chosen"] for setting in document["tuning"]["beauty"]) == len(TRAINED) + 1
+
+
+def test_a_job_that_is_done_is_not_run_again(world: Prepared, monkeypatch: pytest.MonkeyPatch) -> None:
+    job = Job("beauty", "popular", 0, {}, {"popular": ""}, most=30)
+    complete(job, world)
+    before = load(job, world).measured["popular"][5].values["ndcg@5"]
+    monkeypatch.setattr(Prepared, "catalog", lambda *_: pytest.fail("it was run again"))
+    complete(job, world)
+    after = load(job, world).measured["popular"][5].values["ndcg@5"]
+    assert np.array_equal(after, before, equal_nan=True)
+
+
+def test_jobs_of_other_settings_keep_their_results_elsewhere(world: Prepared) -> None:
+    one = Job("beauty", "higr", 0, {"training": {"learning_rate": 1e-3}}, {"higr": ""})
+    others = [replace(one, changes={"training": {"learning_rate": 2e-3}}), replace(one, seed=1)]
+    assert all(one.folder(world) != other.folder(world) for other in others)
+    assert one.folder(world) == replace(one).folder(world)
+    model = world.config.model.model_copy(update={"dropout": 0.5})
+    assert one.folder(world) != one.folder(
+        replace(world, config=world.config.model_copy(update={"model": model}))
+    )
+
+
+def test_ablations_are_set_against_the_unchanged_model_of_their_seeds(world: Prepared) -> None:
+    settings = {"higr": Result(Job("kuairand", "higr", 0, {}, {"higr": ""}), {}, {}, {})}
+    jobs = plan("kuairand", dict.fromkeys((*TRAINED, "incumbent"), settings["higr"]), TINY)["ablation"]
+    assert [dict(job.changes) for job in jobs[:2]] == [{}, {"model": ABLATIONS["generator without context"]}]
+    assert {job.training_slates for job in jobs} == {TINY.fewer}
+    small = [replace(job, dataset="beauty") for job in jobs[:2]]
+    for job in small:
+        complete(job, world)
+    rows = variants([load(job, world) for job in small], (5, 10))
+    assert list(rows) == ["as it is", "generator_context False"]
+    gap = rows["generator_context False"]["ndcg@5"]["mean"] - rows["as it is"]["ndcg@5"]["mean"]
+    assert rows["generator_context False"]["difference"]["ndcg@5"]["mean"] == pytest.approx(gap, abs=1e-9)
+
+
+def test_models_are_tuned_with_equal_budgets_and_never_on_the_test_period() -> None:
+    jobs = plan_tuning("kuairand", PRESETS["full"])
+    counts = {model: sum(job.model == model for job in jobs) for model in (*TRAINED, "incumbent")}
+    assert set(counts.values()) == {3}
+    assert {job.split for job in jobs} == {"validation"}
+    assert all(job.seed not in range(PRESETS["full"].seeds) for job in jobs)
+
+
+@pytest.mark.parametrize("name", DATA)
+def test_every_change_is_a_configuration(name: str) -> None:
+    base = configuration(name, Path("data"), {}).model_dump(mode="json")
+    for changes in (*ABLATIONS.values(), *SCALES.values()):
+        changed = RunConfig.model_validate({**base, "model": {**base["model"], **changes}})
+        assert changed.model.model_dump() != base["model"]
+    for size in ("nano", "small"):
+        sizes = RunConfig.model_validate({**base, "model": {**base["model"], **SCALES[size]}}).model
+        assert {name: getattr(sizes, name) for name in SIZES[size]} == SIZES[size]
+
+
+def test_exponent_of_a_power_law() -> None:
+    rows = {
+        str(n): {"parameters": n, "validation_loss": 5 * n**-0.1, "ndcg@5": {"mean": 0.01 * len(str(n))}}
+        for n in (10**5, 10**6, 10**7)
+    }
+    found = exponent(rows)
+    assert found["loss_exponent"] == pytest.approx(0.1)
+    assert found["ndcg@5_a_tenfold"] == pytest.approx(0.01)
