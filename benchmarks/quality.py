@@ -183,7 +183,7 @@ def measure(arguments: argparse.Namespace, preset: Preset) -> dict[str, Any]:
     for name in arguments.datasets:
         folder = arguments.work / arguments.preset / name
         data[name] = Prepared(name, folder, configuration(name, arguments.data, {}))
-        data[name].make([*range(preset.seeds), TUNING_SEED])
+        data[name].make([*range(preset.seeds), TUNING_SEED], arguments.workers)
     tuning, results = {}, {}
     for name in arguments.datasets:
         tuning[name] = run(plan_tuning(name, preset), data, arguments.workers, f"{name}: settings")

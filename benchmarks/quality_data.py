@@ -9,11 +9,15 @@ is by time for both. Every seed has semantic IDs of its own; all models of a see
 
 import hashlib
 import json
+import multiprocessing
 from collections.abc import Iterable
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
+
+import torch
 
 import higr
 from higr import stages
@@ -83,20 +87,20 @@ class Prepared:
     folder: Path
     config: RunConfig
 
-    def make(self, seeds: Iterable[int]) -> None:
-        """Whatever is not there yet."""
+    def make(self, seeds: Iterable[int], workers: int = 1) -> None:
+        """Whatever is not there yet; semantic IDs of several seeds at once."""
         for size in SLATES:
             if not self._data(size).is_dir():
                 section = self.config.data.model_copy(update={"slate_size": size})
                 stages.prepare(self.config.model_copy(update={"data": section}), self._data(size))
-        for seed in seeds:
-            if not self._tokens(seed).is_dir():
-                stages.tokenize(
-                    self.config.model_copy(update={"seed": seed}),
-                    self._data(10),
-                    self._tokens(seed),
-                    cache=self.folder / "cache",
-                )
+        missing = [seed for seed in seeds if not self._tokens(seed).is_dir()]
+        with ProcessPoolExecutor(workers, multiprocessing.get_context("spawn"), one_thread) as pool:
+            list(pool.map(self.tokenize, missing))
+
+    def tokenize(self, seed: int) -> None:
+        """Semantic IDs of one seed."""
+        config = self.config.model_copy(update={"seed": seed})
+        stages.tokenize(config, self._data(10), self._tokens(seed), cache=self.folder / "cache")
 
     @cached_property
     def training(self) -> PreparedData:
@@ -141,3 +145,8 @@ class Prepared:
         sections = (self.config.data, self.config.tokenizer)
         made_of = digest(*(section.model_dump(mode="json") for section in sections))
         return self.folder / f"tokens-{seed}-{made_of}"
+
+
+def one_thread() -> None:
+    """Of a process beside others."""
+    torch.set_num_threads(1)

@@ -12,10 +12,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from benchmarks.quality_data import Prepared, digest
+from benchmarks.quality_data import Prepared, digest, one_thread
 from benchmarks.quality_models import trained
 from higr.config import RunConfig
 from higr.errors import HigrError
@@ -77,7 +76,7 @@ def run(jobs: Sequence[Job], data: Mapping[str, Prepared], workers: int, title: 
     """All jobs in their order; a bar says how far."""
     context = multiprocessing.get_context("spawn")
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    with ProcessPoolExecutor(workers, context, initializer=_one_thread) as pool, Progress(*columns) as bar:
+    with ProcessPoolExecutor(workers, context, initializer=one_thread) as pool, Progress(*columns) as bar:
         task = bar.add_task(title, total=len(jobs))
         waiting = {pool.submit(complete, job, data[job.dataset]): job for job in jobs}
         for future in as_completed(waiting):
@@ -140,7 +139,3 @@ def _of_every_length(test: HeldOut, row: str, recommender: Recommender) -> Itera
 
 def _merged(document: dict[str, Any], changes: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
     return {**document, **{section: {**document[section], **fields} for section, fields in changes.items()}}
-
-
-def _one_thread() -> None:
-    torch.set_num_threads(1)
