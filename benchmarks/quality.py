@@ -57,7 +57,8 @@ SCALES: dict[str, dict[str, Any]] = {
 @dataclass(frozen=True)
 class Preset:
     """Attributes:
-    seeds: of the main table; ablations and sizes take at most two.
+    seeds: of the main table.
+    variants: seeds of ablations and sizes.
     epochs: at most; training stops after one without a better validation loss.
     most: test slates at most.
     training_slates: the latest ones, for every model alike; 0: all.
@@ -66,6 +67,7 @@ class Preset:
     """
 
     seeds: int
+    variants: int
     epochs: int
     most: int
     training_slates: int
@@ -73,7 +75,10 @@ class Preset:
     lengths: int
 
 
-PRESETS = {"full": Preset(3, 3, 20_000, 0, 40_000, 1_000), "quick": Preset(3, 1, 500, 4_000, 2_000, 100)}
+PRESETS = {
+    "full": Preset(3, 2, 3, 20_000, 0, 40_000, 1_000),
+    "quick": Preset(3, 1, 1, 500, 4_000, 2_000, 100),
+}
 
 
 def plan_tuning(dataset: str, preset: Preset) -> list[Job]:
@@ -148,7 +153,7 @@ def plan(dataset: str, settings: dict[str, Result], preset: Preset) -> dict[str,
                     training_slates=preset.fewer,
                 )
                 for changes in ({}, *variants.values())
-                for seed in range(min(2, preset.seeds))
+                for seed in range(preset.variants)
             ]
     return jobs
 
