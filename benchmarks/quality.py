@@ -3,10 +3,11 @@
     python -m benchmarks.quality [--preset full|quick] [--data ../shared/data] [--work runs/quality]
 
 Every model gets the same data, window of history, epochs at most and early stopping, and about the
-same parameters. SASRec reads engaged events alone, so its window holds more of those than the others'. Those trained by gradient choose a learning rate among the same three, on a seed
-that is not used again, by their own validation loss; the incumbent chooses among as many settings by
-NDCG@5 on validation slates. The test period is looked at once, at the end. What was measured is kept in
---work: a run that was stopped goes on. Writes benchmarks/results/quality.json and .md.
+same parameters. SASRec reads engaged events alone, so its window holds more of those than the others'.
+Those trained by gradient choose a learning rate among the same three, on a seed that is not used again,
+by their own validation loss; the incumbent chooses among as many settings by NDCG@5 on validation
+slates. The test period is looked at once, at the end. What was measured is kept in --work: a run that
+was stopped goes on. Writes benchmarks/results/quality.json and .md.
 """
 
 import argparse
