@@ -2,12 +2,11 @@
 
     python -m benchmarks.quality [--preset full|quick] [--data ../shared/data] [--work runs/quality]
 
-Every model gets the same data, window of history, epochs at most and early stopping, and about the
-same parameters. SASRec reads engaged events alone, so its window holds more of those than the others'.
-Those trained by gradient choose a learning rate among the same three, on a seed that is not used again,
-by their own validation loss; the incumbent chooses among as many settings by NDCG@5 on validation
-slates. The test period is looked at once, at the end. What was measured is kept in --work: a run that
-was stopped goes on. Writes benchmarks/results/quality.json and .md.
+Every model gets the same data, the same window of engaged history, epochs at most and early stopping,
+and about the same parameters. Those trained by gradient choose among the same three settings, on a seed
+that is not used again, by their own validation loss; the incumbent chooses among as many by NDCG@5 on
+validation slates. The test period is looked at once, at the end. What was measured is kept in --work: a
+run that was stopped goes on. Writes benchmarks/results/quality.json and .md.
 """
 
 import argparse
@@ -31,19 +30,21 @@ TUNING_SEED = 1000
 TRAINED = ("higr", "onerec", "onerec_moe", "tiger", "sasrec")
 ROWS = {
     "onerec": {"onerec": "session", "onerec_greedy": "greedy"},
-    "onerec_moe": {"onerec_moe": "session", "onerec_moe_greedy": "greedy"},
+    "onerec_moe": {"onerec_moe_greedy": "greedy"},
 }
-"""Models that are decoded in more than one way."""
-RATES = (1e-3, 2e-3, 4e-3)
-INCUMBENTS: tuple[dict[str, Any], ...] = ({}, {"trees": 150}, {"candidates": 800})
+"""Rules that OneRec is decoded by; with experts by the better one alone."""
+SETTINGS = ((2e-3, 0.0), (4e-3, 0.0), (4e-3, 0.1))
+"""Learning rate and dropout."""
+INCUMBENTS: tuple[dict[str, Any], ...] = ({}, {"trees": 150}, {"mmr_lambda": 1.0})
 ABLATIONS: dict[str, dict[str, Any]] = {
     "generator without context": {"generator_context": False},
     "mean of code embeddings": {"pooling": "mean"},
     "max of code embeddings": {"pooling": "max"},
     "a generator a position": {"shared_generator": False},
+    "planner of 2 layers, generator of 2": {"planner_layers": 2, "generator_layers": 2},
     "planner of 1 layer, generator of 3": {"planner_layers": 1, "generator_layers": 3},
     "history as D tokens an item": {"history_tokens": "code"},
-    "engaged history alone": {"history": "engaged"},
+    "every exposure in the history": {"history": "all"},
     "a token a field": {"profile_tokens": "field"},
     "without the request's situation": {"situation": False},
 }
@@ -77,7 +78,7 @@ class Preset:
 
 
 PRESETS = {
-    "full": Preset(3, 2, 3, 20_000, 0, 40_000, 1_000),
+    "full": Preset(3, 2, 2, 20_000, 0, 25_000, 1_000),
     "quick": Preset(3, 1, 1, 500, 4_000, 2_000, 100),
 }
 
@@ -99,7 +100,7 @@ def plan_tuning(dataset: str, preset: Preset) -> list[Job]:
         )
 
     return [
-        *(job(model, _training(preset, rate), "greedy") for model in TRAINED for rate in RATES),
+        *(job(model, _training(preset, *setting), "greedy") for model in TRAINED for setting in SETTINGS),
         *(job("incumbent", {"baseline": setting}) for setting in INCUMBENTS),
     ]
 
@@ -148,7 +149,7 @@ def plan(dataset: str, settings: dict[str, Result], preset: Preset) -> dict[str,
                     dataset,
                     "higr",
                     seed,
-                    {**usual, "model": changes} if changes else usual,
+                    {**usual, "model": {**usual.get("model", {}), **changes}},
                     {"higr": ""},
                     most=preset.most,
                     training_slates=preset.fewer,
@@ -159,8 +160,11 @@ def plan(dataset: str, settings: dict[str, Result], preset: Preset) -> dict[str,
     return jobs
 
 
-def _training(preset: Preset, rate: float) -> dict[str, dict[str, Any]]:
-    return {"training": {"epochs": preset.epochs, "patience": 1, "batch_size": 128, "learning_rate": rate}}
+def _training(preset: Preset, rate: float, dropout: float) -> dict[str, dict[str, Any]]:
+    return {
+        "training": {"epochs": preset.epochs, "patience": 1, "batch_size": 128, "learning_rate": rate},
+        "model": {"dropout": dropout},
+    }
 
 
 def main() -> None:

@@ -53,12 +53,10 @@ def trained(
             "train_seconds": time.perf_counter() - started,
         }
     if model == "incumbent":
-        contexts = data.history.contexts(train)
-        incumbent = Incumbent.fit(prepared, contexts, config.baseline, config.seed)
+        short = _latest(data.short, 2 * latest)
+        contexts = data.history.contexts(short.split("train"))
+        incumbent = Incumbent.fit(short, contexts, config.baseline, config.seed)
         return {"incumbent": incumbent}, {**figures, "train_seconds": time.perf_counter() - started}
-    if model == "sasrec":  # it reads engaged events alone, so its history is filled with them
-        engaged = config.model.model_copy(update={"history": "engaged"})
-        config = config.model_copy(update={"model": engaged})
     profiles = fit_profiles(data.training, data.history, config.model)
     examples, held_out = (
         build_examples(slates, data.history, catalog, profiles, config)

@@ -17,7 +17,7 @@ from higr.files import atomic_file, write_json
 SUBJECT = "higr"
 AS_IT_IS = "as it is"
 ORDER = (
-    *("higr", "onerec", "onerec_greedy", "onerec_moe", "onerec_moe_greedy"),
+    *("higr", "onerec", "onerec_greedy", "onerec_moe_greedy"),
     *("tiger", "sasrec", "incumbent", "popular"),
 )
 SHOWN = {
@@ -133,8 +133,10 @@ def variants(results: Sequence[Result], sizes: Sequence[int]) -> dict[str, Any]:
     Each is set against the unchanged model of the same seeds.
     """
     grouped: dict[str, list[Result]] = defaultdict(list)
+    usual = results[0].job.changes.get("model", {})
     for result in results:
-        changes = result.job.changes.get("model", {})
+        own = result.job.changes.get("model", {})
+        changes = {name: value for name, value in own.items() if usual.get(name) != value}
         row = ", ".join(f"{name} {value}" for name, value in changes.items())
         grouped[changes.get("size") or row or AS_IT_IS].append(result)
     by_row = {

@@ -70,7 +70,7 @@ def align(
 
 
 class _Pairs(nn.Module):
-    """The losses of pairs of slates, the chosen one before the rejected one in `targets.items`."""
+    """The losses of pairs of slates, (B, 2, M) in `targets.items`: the chosen one, then the rejected one."""
 
     codes: Tensor
 
@@ -81,7 +81,7 @@ class _Pairs(nn.Module):
 
     def forward(self, batch: Examples) -> tuple[Tensor, Tensor]:
         """(sum over the pairs, pairs)."""
-        codes, (chosen, rejected) = self.codes, batch.targets.items.chunk(2, dim=1)
+        codes, (chosen, rejected) = self.codes, batch.targets.items.unbind(dim=1)
         context = self.model.encode(batch.contexts, codes)
         likely, mask = code_log_probs(self.model, context, chosen, codes)
         unlikely, _ = code_log_probs(self.model, context, rejected, codes)
@@ -114,10 +114,10 @@ def _pairs(
     model: HiGR,
     config: RunConfig,
 ) -> tuple[Pairs, Examples]:
-    """Pairs, and the examples made of them: (T, 2 M) items, chosen and rejected."""
+    """Pairs, and the examples made of them: (T, 2, M) items, chosen and rejected."""
     pairs = build_pairs(slates, catalog, codebooks, config.align, config.training, config.seed)
     contexts = history.contexts(slates.take(pa.array(pairs.rows.numpy())))
-    targets = Targets(pairs.rows, torch.cat([pairs.chosen, pairs.rejected], dim=1))
+    targets = Targets(pairs.rows, torch.stack([pairs.chosen, pairs.rejected], dim=1))
     return pairs, Examples(encode_contexts(contexts, catalog, model.profiles, model.config), targets)
 
 

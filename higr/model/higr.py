@@ -121,6 +121,8 @@ class HiGR(nn.Module):
         Returns:
             The sum over the codes of the target items, and their number.
         """
+        if not self.generator.shared:  # all of them take part in every batch
+            items = F.pad(items, (0, self.config.max_slate_size - items.shape[1]), value=PADDING)
         present = (items != PADDING)[..., None]  # (B, M, 1)
         slates = codes[items.clamp(min=0)]  # (B, M, D)
         logits = self(contexts, codes, slates)  # (B, M, D, K)

@@ -22,7 +22,8 @@ PADDING = -1
 class Targets:
     """Attributes:
     rows: (T,) int64, the slate each target comes from.
-    items: (T, M) int64 catalogue positions, best first, PADDING behind the end.
+    items: (T, M) int64 catalogue positions, best first, PADDING behind the end; in alignment (T, 2, M),
+        a chosen and a rejected slate.
     """
 
     rows: Tensor

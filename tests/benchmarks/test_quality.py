@@ -55,7 +55,7 @@ def test_every_row_of_the_table_is_measured_and_kept(world: Prepared) -> None:
             value = rows[row][name]
             assert 0 <= value["low"] <= value["mean"] <= value["high"] <= 1
     parameters = {row: cost.get("parameters") for row, cost in document["costs"]["beauty"].items()}
-    assert all(parameters[row] == pytest.approx(parameters["higr"], rel=0.1) for row in ORDER[:7])
+    assert all(parameters[row] == pytest.approx(parameters["higr"], rel=0.1) for row in ORDER[:6])
     assert set(document["paired"]["beauty"]) == set(ORDER) - {"higr"}
     assert list(document["slate_length"]["beauty"]) == ["higr", "onerec", "onerec_greedy"]
     page = markdown({"preset": "quick", "machine": {"cpu": "a processor", "torch": "2"}, **document})
@@ -87,7 +87,8 @@ def test_jobs_of_other_settings_keep_their_results_elsewhere(world: Prepared) ->
 def test_ablations_are_set_against_the_unchanged_model_of_their_seeds(world: Prepared) -> None:
     settings = {"higr": Result(Job("kuairand", "higr", 0, {}, {"higr": ""}), {}, {}, {})}
     jobs = plan("kuairand", dict.fromkeys((*TRAINED, "incumbent"), settings["higr"]), TINY)["ablation"]
-    assert [dict(job.changes) for job in jobs[:2]] == [{}, {"model": ABLATIONS["generator without context"]}]
+    first = {"model": {}}, {"model": ABLATIONS["generator without context"]}
+    assert tuple(dict(job.changes) for job in jobs[:2]) == first
     assert {job.training_slates for job in jobs} == {TINY.fewer}
     small = [replace(job, dataset="beauty") for job in jobs[:2]]
     for job in small:

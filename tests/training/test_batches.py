@@ -6,8 +6,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from higr.errors import InputError
-from higr.training.batches import Batches, InMemory
-from higr.training.targets import PADDING
+from higr.training.batches import WINDOW, Batches, InMemory
+from higr.training.examples import Examples
+from higr.training.targets import PADDING, Targets
 from tests.training.tiny import SLATE, examples
 
 
@@ -41,16 +42,40 @@ def test_any_number_of_processes_sees_the_same_batches_and_every_row_once(
 def test_rows_bring_their_own_context_and_target() -> None:
     data = examples(21)
     for batch in Batches(InMemory(data, 4), 8, seed=0).epoch(1):
+        width = batch.targets.items.shape[1]
         for place, row in enumerate(batch.targets.rows.tolist()):
             if row >= 0:
                 assert batch.contexts.items[place].tolist() == data.contexts.items[row].tolist()
-                assert batch.targets.items[place].tolist() == data.targets.items[row].tolist()
+                items = batch.targets.items[place].tolist() + [PADDING] * (SLATE - width)
+                assert items == data.targets.items[row].tolist()
+
+
+@pytest.mark.parametrize("shards", [1, 4])
+def test_targets_of_one_length_meet_and_a_batch_is_cut_at_its_longest(shards: int) -> None:
+    data = examples(8 * WINDOW)
+    batches = list(Batches(InMemory(data, shards), 8, seed=0).epoch(1))
+    lengths = [(batch.targets.items != PADDING).sum(dim=1) for batch in batches]
+    assert [batch.targets.items.shape[1] for batch in batches] == [int(part.max()) for part in lengths]
+    mixed = [part for part in lengths if part.min() < part.max()]
+    assert len(mixed) <= shards * (SLATE - 1)  # where a shard's rows of one length end
+    widths = [int(part.max()) for part in lengths]
+    assert sorted(widths) != widths  # not the short ones first
+
+
+def test_pairs_of_slates_are_cut_at_the_longer_one() -> None:
+    data = examples(9)
+    items = torch.full((9, 2, SLATE), PADDING)
+    items[:, 0, :1], items[:, 1, :2] = 3, 4
+    pairs = Examples(data.contexts, Targets(data.targets.rows, items))
+    batches = [batch.targets.items for batch in Batches(InMemory(pairs, 1), 4, seed=0).epoch(1)]
+    assert {part.shape for part in batches} == {(4, 2, 2)}
+    assert sum(int((part == 4).sum()) for part in batches) == 18
 
 
 def test_the_last_batch_is_filled_up_with_rows_that_have_no_target() -> None:
     *_, last = Batches(InMemory(examples(9), 1), 8, seed=None).epoch(1)
     assert last.targets.rows.tolist() == [8, *[-1] * 7]
-    assert last.targets.items[1:].tolist() == [[PADDING] * SLATE] * 7
+    assert (last.targets.items[1:] == PADDING).all()
     assert last.contexts.items.min() >= PADDING
 
 
