@@ -383,26 +383,119 @@ class TrainingConfig(Section):
         return self
 
 
-class AlignConfig(Section):
-    """Listwise ORPO (method, section 3)."""
+class SignalConfig(Section):
+    """Something that an item is worth beside what the user says of it (`higr.align.signals`)."""
 
-    epochs: int = Field(1, ge=1)
-    batch_size: int = Field(128, ge=1, description="pairs a step")
-    learning_rate: float = Field(1e-4, gt=0)
-    alpha: float = Field(0.1, gt=0, description="weight of the odds ratio; not reported by the paper")
-    user_share: float = Field(
-        1.0, gt=0, le=1, description="share of users; the paper uses 0.03 of a far larger log"
+    kind: Literal["freshness", "creator_exposure", "value"] = Field(
+        description="freshness: 1 for an item made at the request, halved every half_life_days; "
+        "creator_exposure: 1 for the creator shown least in training, 0 for the one shown most, by rank; "
+        "value: the items table's value column, by rank from 0 to 1"
     )
+    strength: float = Field(
+        0.0, ge=0, description="times the signal is added to the strength of an engaged item"
+    )
+    negative: float = Field(
+        0.0,
+        ge=0,
+        description="weight in the mixture of negatives: the positive's items replaced by the most "
+        "similar ones whose signal is lower",
+    )
+    half_life_days: float = Field(7.0, gt=0, description="of freshness")
+
+
+class PreferenceConfig(Section):
+    """What is preferred to what: pure policy, no code (method, section 3; docs/alignment.md)."""
+
+    logged: float = Field(
+        1.0,
+        ge=0,
+        description="weight of the logged feedback strength (data.engagement) in that of a positive's items",
+    )
+    signals: tuple[SignalConfig, ...] = Field((), description="what else counts, see SignalConfig")
     ranking: float = Field(1.0, ge=0, description="weight of shuffled negatives in the mixture")
     interest: float = Field(1.0, ge=0, description="weight of negatives exposed but not engaged")
     diversity: float = Field(1.0, ge=0, description="weight of negatives that repeat the first item's kind")
+    on_policy: float = Field(
+        0.0, ge=0, description="weight of the model's own slates that feedback scores below the positive"
+    )
+    disorder: float = Field(
+        1.0,
+        gt=0,
+        le=1,
+        description="share of a positive's positions that a shuffled negative may move, at least two",
+    )
+    interest_share: float = Field(
+        1.0,
+        gt=0,
+        le=1,
+        description="share of a positive's items that an interest negative replaces, at least one",
+    )
     diversity_form: Literal["similar_fill", "dissimilar_fill"] = "similar_fill"
 
     @model_validator(mode="after")
-    def _some_negative(self) -> Self:
-        if self.ranking + self.interest + self.diversity == 0:
-            raise ValueError("ranking, interest and diversity are all 0; give at least one a weight")
+    def _some_of_each(self) -> Self:
+        if (
+            not self.ranking
+            + self.interest
+            + self.diversity
+            + self.on_policy
+            + sum(signal.negative for signal in self.signals)
+        ):
+            raise ValueError(
+                "ranking, interest, diversity, on_policy and all signals' negative are 0; "
+                "give at least one a weight"
+            )
+        if not self.logged + sum(signal.strength for signal in self.signals):
+            raise ValueError("logged and all signals' strength are 0; give at least one a weight")
+        kinds = [signal.kind for signal in self.signals]
+        if len(set(kinds)) < len(kinds):
+            raise ValueError(f"signals are {', '.join(kinds)}; name each once")
         return self
+
+
+class GuardConfig(Section):
+    """What alignment may not break, against the model it starts from; not reported by the paper."""
+
+    slates: int = Field(500, ge=0, description="validation slates that are measured and decoded; 0: no guard")
+    checks: int = Field(4, ge=1, description="an epoch")
+    max_loss_rise: float = Field(
+        0.1, ge=0, description="rise of the positives' negative log-likelihood a code, as a share"
+    )
+    max_hit_drop: float = Field(0.3, ge=0, le=1, description="drop of effective-view Hit@5, as a share")
+    max_diversity_drop: float = Field(0.2, ge=0, le=1, description="drop of intra-list diversity, as a share")
+    max_distance: float = Field(
+        0.5, gt=0, description="KL divergence from the start, nats a code, on positives"
+    )
+
+
+class AlignConfig(Section):
+    """Listwise alignment (method, section 3)."""
+
+    objective: Literal["orpo", "orpo_length_averaged", "dpo", "simpo", "f_grpo"] = Field(
+        "orpo",
+        description="orpo: log-odds summed over the codes, as HiGR; "
+        "orpo_length_averaged: as ORPO was published",
+    )
+    epochs: int = Field(1, ge=1)
+    batch_size: int = Field(128, ge=1, description="pairs a step; f_grpo: slates")
+    learning_rate: float = Field(1e-4, gt=0)
+    user_share: float = Field(
+        1.0, gt=0, le=1, description="share of users; the paper uses 0.03 of a far larger log"
+    )
+    alpha: float = Field(0.1, gt=0, description="orpo: weight of the odds ratio; not reported by the paper")
+    dpo_beta: float = Field(0.1, gt=0, description="dpo: weight of the distance to the reference")
+    simpo_beta: float = Field(2.0, gt=0, description="simpo: scale of the length-averaged log-probability")
+    simpo_margin: float = Field(0.5, ge=0, description="simpo: gamma, least margin asked for")
+    rollouts: int = Field(
+        8, ge=2, description="f_grpo: G, slates drawn from the model a context, and orders of the positive"
+    )
+    order_weight: float = Field(1.0, ge=0, description="f_grpo: lambda, weight of the phase that orders")
+    reward: Literal["logged", "simulator"] = Field(
+        "logged",
+        description="f_grpo: engaged items of the logged slate, or what the simulated user would watch",
+    )
+    preference: PreferenceConfig = PreferenceConfig()
+    guard: GuardConfig = GuardConfig()
 
 
 class DecodeConfig(Section):
