@@ -587,6 +587,22 @@ class RunConfig(Section):
                 raise ValueError(f"{field} is {size}, but model.max_slate_size is {longest}; raise that")
         return self
 
+    @model_validator(mode="after")
+    def _rollouts_can_be_drawn_and_rewarded(self) -> Self:
+        if self.align.objective != "f_grpo":
+            return self
+        if self.training.parallel == "fsdp":
+            raise ValueError(
+                "align.objective f_grpo draws slates step by step, which training.parallel fsdp cannot; "
+                "set that to ddp or none"
+            )
+        if self.align.reward == "simulator" and self.data.source != "simulator":
+            raise ValueError(
+                f"align.reward is simulator, but data.source is {self.data.source}; "
+                "set align.reward to logged"
+            )
+        return self
+
 
 def presets() -> list[str]:
     """Names of the configurations that come with the package."""

@@ -45,12 +45,39 @@ class World:
         Raises:
             InputError: an id is not of this world.
         """
-        user = np.array([_find(self._user_index, user_id, "user")])
-        items = np.array([[_find(self._item_index, item, "item") for item in item_ids]], dtype=np.int64)
-        interest = self.interest(user, items, np.zeros(items.shape))
+        return float(self.expected_seconds(self.user_rows([user_id]), self.item_rows(item_ids)[None])[0])
+
+    def expected_seconds(self, users: np.ndarray, items: np.ndarray) -> np.ndarray:
+        """`expected_watch` of many slates at once.
+
+        Args:
+            users: (R,) int64, see `user_rows`.
+            items: (R, M) int64, see `item_rows`; -1 behind the end of a slate.
+
+        Returns:
+            (R,) seconds.
+        """
+        there, items = items >= 0, np.maximum(items, 0)
+        interest = self.interest(users, items, np.zeros(items.shape))
         reach = np.cumprod(goes_on(interest), axis=1)
-        reach = np.concatenate([np.ones((1, 1)), reach[:, :-1]], axis=1)[:, : items.shape[1]]
-        return float((reach * self.mean_seconds(interest, items)).sum())
+        reach = np.concatenate([np.ones((len(users), 1)), reach[:, :-1]], axis=1)[:, : items.shape[1]]
+        return (there * reach * self.mean_seconds(interest, items)).sum(axis=1)
+
+    def user_rows(self, user_ids: Sequence[str]) -> np.ndarray:
+        """(U,) int64 rows of the users table.
+
+        Raises:
+            InputError: an id is not of this world.
+        """
+        return np.array([_find(self._user_index, user, "user") for user in user_ids], dtype=np.int64)
+
+    def item_rows(self, item_ids: Sequence[str]) -> np.ndarray:
+        """(I,) int64 rows of the items table.
+
+        Raises:
+            InputError: an id is not of this world.
+        """
+        return np.array([_find(self._item_index, item, "item") for item in item_ids], dtype=np.int64)
 
     def interest(self, users: np.ndarray, items: np.ndarray, fatigue: np.ndarray) -> np.ndarray:
         """(R, M) in (0, 1): how each item of a slate appeals, boredom included.

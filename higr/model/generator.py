@@ -39,21 +39,22 @@ class ItemGenerator(nn.Module):
         """Logits of all codes of all positions at once.
 
         Args:
-            plans: (B, M, C).
-            prefix: (B, M, D - 1, C), embeddings of the codes that are forced.
+            plans: (B * S, M, C). The S slates of a context are neighbours and share its keys and values.
+            prefix: (B * S, M, D - 1, C), embeddings of the codes that are forced.
 
         Returns:
-            (B, M, D, K).
+            (B * S, M, D, K).
         """
         x = torch.cat([self.preference(plans)[:, :, None], prefix], dim=2) + self.level_embedding.weight
-        batch, slate, depth, width = x.shape
-        x = self.dropout(x.reshape(batch, slate * depth, width))
+        x, contexts, slates, width = self.dropout(x), len(mask), len(x) // len(mask), x.shape[-1]
         if self.shared:
-            x = self.decoders[0](x, context[0], mask, rows=slate)
+            together = x.reshape(contexts, -1, width)  # (B, S * M * D, C)
+            out = self.decoders[0](together, context[0], mask, rows=slates * x.shape[1]).reshape(x.shape)
         else:
-            parts = x.split(depth, dim=1)
-            x = torch.cat([self.decoders[m](part, context[m], mask) for m, part in enumerate(parts)], dim=1)
-        return torch.einsum("bmdc,dkc->bmdk", x.reshape(batch, slate, depth, width), self.head)
+            parts = [part.reshape(contexts, -1, width) for part in x.unbind(dim=1)]  # M of (B, S * D, C)
+            parts = [self.decoders[m](part, context[m], mask, rows=slates) for m, part in enumerate(parts)]
+            out = torch.stack([part.reshape(len(x), -1, width) for part in parts], dim=1)
+        return torch.einsum("bmdc,dkc->bmdk", out, self.head)
 
     def step(
         self,

@@ -95,16 +95,19 @@ class HiGR(nn.Module):
         return self.slate_logits(self.encode(batch, codes), slates)
 
     def slate_logits(self, context: Context, slates: Tensor) -> Tensor:
-        """`forward` from an encoded context: (B, M, D) codes -> (B, M, D, K) logits."""
+        """`forward` from an encoded context, for S slates each: (B * S, M, D) codes -> (B * S, M, D, K).
+
+        The S slates of a context are neighbours. Its keys and values are neither projected nor copied again.
+        """
         return self.generate(context, self.plan(context, self.embedding.items(slates[:, :-1])), slates)
 
     def plan(self, context: Context, items: Tensor) -> Tensor:
-        """(B, M - 1, C) embeddings of the items before each position -> (B, M, C), p_1 .. p_M."""
+        """(B * S, M - 1, C) embeddings of the items before each position -> (B * S, M, C), p_1 .. p_M."""
         return self.planner(items, context.planner, context.mask)
 
     def generate(self, context: Context, plans: Tensor, codes: Tensor) -> Tensor:
-        """(B, M, C) plans and (B, M, D) forced codes -> (B, M, D, K) logits; the last code is not seen."""
-        prefix = self.embedding(codes)[..., :-1, :]  # (B, M, D - 1, C)
+        """(B * S, M, C) plans and (B * S, M, D) forced codes -> (B * S, M, D, K); the last is not seen."""
+        prefix = self.embedding(codes)[..., :-1, :]  # (B * S, M, D - 1, C)
         return self.generator(plans, prefix, context.generator, context.mask)
 
     def losses(

@@ -21,14 +21,16 @@ class SlatePlanner(nn.Module):
         """All positions at once.
 
         Args:
-            items: (B, M - 1, C), embeddings of the items before each position but the first.
+            items: (B * S, M - 1, C), embeddings of the items before each position but the first. The S
+                slates of a context are neighbours and share its keys and values.
 
         Returns:
-            (B, M, C), p_1 .. p_M.
+            (B * S, M, C), p_1 .. p_M.
         """
         start = self.start.expand(len(items), 1, -1)
         x = torch.cat([start, items], dim=1) + self.position_embedding.weight[: items.shape[1] + 1]
-        return self.decoder(self.dropout(x), context, mask)
+        together = self.dropout(x).reshape(len(mask), -1, x.shape[-1])  # (B, S * M, C)
+        return self.decoder(together, context, mask, rows=len(items) // len(mask)).reshape(x.shape)
 
     def step(
         self,
@@ -42,13 +44,13 @@ class SlatePlanner(nn.Module):
 
         Args:
             position: m - 1.
-            item: (B, C) embedding of the item before it; None at the start.
-            caches: one a layer; None at the start.
+            item: (B * S, C) embedding of the item before it, S slates a context; None at the start of one.
+            caches: one a layer, of B * S sequences; None at the start.
 
         Returns:
-            (B, C), and the caches grown by the position.
+            (B * S, C), and the caches grown by the position.
         """
         x = self.start.expand(len(mask), -1) if item is None else item
-        x = (x + self.position_embedding.weight[position])[:, None]  # (B, 1, C)
+        x = (x + self.position_embedding.weight[position]).unflatten(0, (len(mask), -1))  # (B, S, C)
         x, caches = self.decoder.step(x, context, mask, caches)
-        return x[:, 0], caches
+        return x.flatten(0, 1), caches
