@@ -45,10 +45,10 @@ def order_ndcg(items: Tensor, positive: Tensor) -> Tensor:
         (B, G) in 0 .. 1; 0 for a context without engaged items.
     """
     wanted = positive != PADDING
-    gain = wanted.flip(1).cumsum(dim=1).flip(1) * wanted  # (B, L): n, n - 1, .. 1, 0, ..
+    gain = (wanted.flip(1).cumsum(dim=1).flip(1) * wanted).float()  # (B, L): n, n - 1, .. 1, 0, ..
     gains = ((items[..., None] == positive[:, None, None]) * gain[:, None, None]).sum(dim=3)  # (B, G, M)
     ideal = gain @ _discount(gain.shape[1], gain.device)[:, None]  # (B, 1)
-    return gains.float() @ _discount(items.shape[2], items.device) / ideal.clamp(min=1)
+    return gains @ _discount(items.shape[2], items.device) / ideal.clamp(min=1)
 
 
 class SimulatedWatch:

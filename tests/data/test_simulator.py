@@ -102,6 +102,18 @@ def test_expected_watch_by_hand(world: World) -> None:
     assert world.expected_watch("u0000000", []) == 0
 
 
+def test_many_slates_at_once_equal_each_alone(world: World) -> None:
+    rng = np.random.default_rng(0)
+    users = rng.integers(CONFIG.users, size=30)
+    items = np.stack([rng.permutation(CONFIG.items)[:6] for _ in users])
+    lengths = rng.integers(0, 7, size=30)
+    padded = np.where(np.arange(6) < lengths[:, None], items, -1)
+    due = [watch(world, u, row[:n]) for u, row, n in zip(users, items, lengths, strict=True)]
+    assert world.expected_seconds(users, padded) == pytest.approx(due)
+    names = world.users.table["user_id"].to_pylist()
+    assert world.user_rows([names[7], names[0]]).tolist() == [7, 0]
+
+
 def test_expectation_is_what_the_log_shows() -> None:
     """First positions of users' first requests are drawn from the formula `expected_watch` uses."""
     world = World(SimulatorConfig(users=4000, items=300, slates_per_user=0.5, slate_size=1, days=3), seed=1)
