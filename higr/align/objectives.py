@@ -22,6 +22,8 @@ from higr.errors import InputError
 from higr.model.higr import HiGR
 from higr.training.examples import Examples
 
+__all__ = ["DPO", "FGRPO", "ORPO", "Objective", "PairObjective", "SimPO", "build_objective", "pair_log_probs"]
+
 
 class PairObjective(Objective):
     """Chosen against rejected, in one forward pass: their context is encoded once.
