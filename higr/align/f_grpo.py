@@ -84,7 +84,7 @@ class FGRPO(Objective):
         rows = torch.zeros(self.count * len(positive), dtype=torch.int64)
         everything = self._everything.value.take(rows)
         kind = positive.device.type
-        # In older versions of torch the loss would find weights that were cast without a gradient in the cache.
+        # In older versions of torch the loss would find weights in the cache that were cast without gradient.
         with torch.autocast(
             kind, torch.get_autocast_dtype(kind), torch.is_autocast_enabled(kind), cache_enabled=False
         ):
