@@ -25,7 +25,6 @@ from higr.peers.onerec_decode import Rule
 from higr.peers.recommenders import OneRecRecommender, SASRecRecommender, TigerRecommender
 from higr.peers.tiger import Tiger
 from higr.slate import Recommender
-from higr.stages import disabled_items
 from higr.training.examples import build_examples, fit_profiles
 from higr.training.fit import fit
 
@@ -72,7 +71,7 @@ def trained(
         "epochs": len(curve) - 1,
         "validation_loss": min(record["validation_loss"] for record in curve),
     }
-    disabled = disabled_items(prepared.items)
+    disabled = prepared.disabled
     beam = config.decode.beam_width
     return {row: _recommender(built, catalog, beam, rule, disabled) for row, rule in rows.items()}, figures
 

@@ -15,7 +15,7 @@ def align(
     model: Output[Model],
     metrics: Output[Metrics],
 ) -> None:
-    """Align the pretrained model on listwise preferences (ORPO)."""
+    """Align the pretrained model on listwise preferences, under guard (metric `guard_breached`)."""
     from pathlib import Path
 
     from components.stage import Stage

@@ -28,7 +28,7 @@ import pyarrow.compute as pc
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from higr.catalog import Catalog, read_codes
-from higr.errors import BundleError
+from higr.errors import BundleError, InputError
 from higr.files import atomic_directory, read_json, read_table, sha256, write_table
 
 if TYPE_CHECKING:
@@ -231,18 +231,59 @@ def derive_bundle(old: Bundle, path: Path, items: pa.Table, catalog: Catalog) ->
     Raises:
         BundleError: items and catalogue do not belong together; nothing is left behind.
     """
-    replaced = {"items.parquet", "catalog.parquet"}
     with atomic_directory(path) as aside:
-        for name in sorted(set(old.manifest.files) - replaced):
-            _link(old.path / name, aside / name)
-        if TRAINED not in old.manifest.files:
-            _link(old.path / "catalog.parquet", aside / TRAINED)
         write_table(aside / "items.parquet", items)
         catalog.save(aside / "catalog.parquet")
-        files = {TRAINED: old.manifest.files["catalog.parquet"]} | old.manifest.files
-        files |= {name: sha256(aside / name) for name in replaced}
-        manifest = _seal(aside, old.manifest.model_copy(update={"parents": (old.version,), "files": files}))
+        if TRAINED not in old.manifest.files:
+            _link(old.path / "catalog.parquet", aside / TRAINED)
+        manifest = _derive(old, aside)
     return Bundle(path, manifest)
+
+
+def realigned_bundle(
+    old: Bundle,
+    path: Path,
+    model: Path,
+    *,
+    data_fingerprint: str,
+    config: dict[str, Any],
+    metrics: dict[str, Any],
+) -> Bundle:
+    """`old` with the model in the directory `model`; all else as `derive_bundle`.
+
+    The catalogue that the first model was trained with stays what tells new items from trained ones: hours
+    of feedback are no training.
+
+    Raises:
+        BundleError: the model is of another tokenizer; nothing is left behind.
+    """
+    with atomic_directory(path) as aside:
+        shutil.copytree(model, aside / "model")
+        manifest = _derive(old, aside, data_fingerprint=data_fingerprint, config=config, metrics=metrics)
+    return Bundle(path, manifest)
+
+
+def _derive(old: Bundle, aside: Path, **changes: Any) -> Manifest:
+    """Link what is not there yet, and seal it with `old` as its parent."""
+    own = {str(file.relative_to(aside)) for file in aside.rglob("*") if file.is_file()}
+    for name in sorted(set(old.manifest.files) - own):
+        _link(old.path / name, aside / name)
+    files = old.manifest.files | {name: sha256(aside / name) for name in own}
+    return _seal(
+        aside, old.manifest.model_copy(update={"parents": (old.version,), "files": files, **changes})
+    )
+
+
+def check_target(bundle: Path, out: Path) -> None:
+    """A bundle is never overwritten, and never changed.
+
+    Raises:
+        InputError: `out` exists or lies inside the bundle it is to be made from.
+    """
+    if out.exists():
+        raise InputError(f"{out} exists; give --out a new directory, a bundle is never overwritten")
+    if bundle.resolve() in out.resolve().parents:
+        raise InputError(f"{out} is inside the bundle {bundle}, which must not change; write elsewhere")
 
 
 def _ids(path: Path) -> list[str]:

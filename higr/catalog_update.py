@@ -13,7 +13,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from higr.bundle import Bundle, derive_bundle
+from higr.bundle import Bundle, check_target, derive_bundle
 from higr.catalog import Catalog
 from higr.data.arrivals import Arrivals
 from higr.data.conform import conform
@@ -63,10 +63,7 @@ def update_bundle(path: Path, out: Path, changes: Changes, progress: Progress) -
         InputError: `out` exists or lies inside the bundle, the file of items cannot be used as a
             whole, no item would be left, or the collision policy has no semantic ID for a new item.
     """
-    if out.exists():
-        raise InputError(f"{out} exists; give --out a new directory, a bundle is never overwritten")
-    if path.resolve() in out.resolve().parents:
-        raise InputError(f"{out} is inside the bundle {path}, which must not change; write elsewhere")
+    check_target(path, out)
     bundle = Bundle.open(path)
     tokenizer = bundle.tokenizer
     arrivals, known, new = _read(bundle, tokenizer, changes, progress)

@@ -91,6 +91,8 @@ def _run(
     seconds = time.monotonic() - started
     if os.environ.get("RANK", "0") != "0":  # under torchrun the first process speaks for all
         return
+    if breach := figures.get("guard_message"):
+        typer.echo(f"higr: warning: {breach}", err=True)
     if json_output:
         typer.echo(json.dumps({"stage": name, "seconds": round(seconds, 1), **figures}))
         return
@@ -131,7 +133,7 @@ for _name, _help in {
     "tokenize": "Learn semantic IDs and judge them; stops here if they are too poor to train on.",
     "baseline": "Fit the incumbent: retrieval, pointwise ranking, diversity re-ranking.",
     "pretrain": "Train encoder, planner and generator on engaged slates.",
-    "align": "Align the pretrained model on listwise preferences (ORPO).",
+    "align": "Align the pretrained model on listwise preferences; a guard stops what would break it.",
     "evaluate": "Compare all models on the test slates, with confidence intervals.",
     "bundle": "Assemble and verify the bundle that serving loads.",
 }.items():
@@ -193,6 +195,33 @@ def update_catalog(
     _run("catalog update", json_output, work)
     for line in warnings:
         typer.echo(f"higr: warning: {line}", err=True)
+
+
+@app.command("realign")
+def realign_bundle(
+    bundle: Annotated[
+        Path, typer.Option("--bundle", "-b", help="The bundle in production; it is not touched.")
+    ],
+    data: Annotated[
+        Path, typer.Option("--data", "-d", help="Folder that `higr data` wrote of the latest logs.")
+    ],
+    since: Annotated[
+        str, typer.Option("--since", help="First moment to learn from, e.g. 2026-05-01T06:00Z.")
+    ],
+    out: Annotated[Path, typer.Option("--out", "-o", help="Directory of the new bundle.")],
+    settings: SetOption = None,
+    json_output: JsonOption = False,
+) -> None:
+    """Align a bundle's model on the last hours of feedback, in small steps and under guard: a new bundle."""
+    from higr import stages
+    from higr.align.window import read_moment
+
+    moment, overrides = read_moment(since, "--since"), parse_overrides(settings)
+    _run(
+        "realign",
+        json_output,
+        lambda progress: stages.realign(bundle, data, out, moment, overrides, progress),
+    )
 
 
 @app.command("recommend")

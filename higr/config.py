@@ -457,12 +457,22 @@ class GuardConfig(Section):
     """What alignment may not break, against the model it starts from; not reported by the paper."""
 
     slates: int = Field(500, ge=0, description="validation slates that are measured and decoded; 0: no guard")
-    checks: int = Field(4, ge=1, description="an epoch")
+    checks: int = Field(4, ge=1, description="an epoch, each with the validation loss, too")
     max_loss_rise: float = Field(
         0.1, ge=0, description="rise of the positives' negative log-likelihood a code, as a share"
     )
-    max_hit_drop: float = Field(0.3, ge=0, le=1, description="drop of effective-view Hit@5, as a share")
-    max_diversity_drop: float = Field(0.2, ge=0, le=1, description="drop of intra-list diversity, as a share")
+    max_hit_drop: float = Field(
+        0.3,
+        ge=0,
+        le=1,
+        description="drop of effective-view Hit@5, as a share, two standard errors taken off; 1: off",
+    )
+    max_diversity_drop: float = Field(
+        0.2,
+        ge=0,
+        le=1,
+        description="drop of intra-list diversity@5, as a share, two standard errors taken off; 1: off",
+    )
     max_distance: float = Field(
         0.5, gt=0, description="KL divergence from the start, nats a code, on positives"
     )
@@ -479,6 +489,11 @@ class AlignConfig(Section):
     epochs: int = Field(1, ge=1)
     batch_size: int = Field(128, ge=1, description="pairs a step; f_grpo: slates")
     learning_rate: float = Field(1e-4, gt=0)
+    realign_learning_rate: float = Field(
+        1e-5,
+        gt=0,
+        description="of `higr realign`, from the bundle in production; not reported by the paper",
+    )
     user_share: float = Field(
         1.0, gt=0, le=1, description="share of users; the paper uses 0.03 of a far larger log"
     )

@@ -6,31 +6,37 @@ half-written. What a stage returns is a flat mapping of figures for people and f
 
     prepare -> tokenize -> pretrain -> align -> evaluate -> bundle
             -> fit_baseline ----------------/
+
+and, from the bundle that serves and the feedback it met, the next one: realign.
 """
 
+import json
 import shutil
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import torch
 
-from higr.align.orpo import align as run_orpo
+from higr.align.align import align as run_align
+from higr.align.guard import guard_figures
+from higr.align.window import Window
 from higr.baseline.incumbent import Incumbent
 from higr.baseline.popularity import Popularity
-from higr.bundle import write_bundle
+from higr.bundle import Bundle, check_target, realigned_bundle, write_bundle
 from higr.catalog import Catalog
-from higr.config import RunConfig
+from higr.config import RunConfig, parse_config
 from higr.data.context import HistoryIndex
 from higr.data.logs import PREDICTIONS
 from higr.data.prepare import prepare as run_prepare
 from higr.data.prepared import PreparedData
 from higr.data.schemas import LABELLED_EVENTS
 from higr.decode.recommender import HiGRRecommender
+from higr.errors import InputError
 from higr.evaluation.evaluate import evaluate as run_evaluate
 from higr.evaluation.held_out import BATCH
 from higr.evaluation.report import write_report as write_evaluation_report
@@ -44,7 +50,7 @@ from higr.tokenizer.quality import measure_quality
 from higr.tokenizer.report import write_report as write_tokenizer_report
 from higr.tokenizer.tokenizer import Tokenizer
 from higr.tokenizer.training_set import TrainingSet
-from higr.training.curves import STEPS, read_curve, write_curve
+from higr.training.curves import GUARD, STEPS, read_curve, write_curve
 from higr.training.loop import Progress, no_progress
 from higr.training.pretrain import pretrain as run_pretrain
 from higr.training.world import World
@@ -161,16 +167,84 @@ def pretrain(
 def align(
     config: RunConfig, data: Path, tokens: Path, model: Path, out: Path, progress: Progress = no_progress
 ) -> Figures:
-    """Listwise ORPO from the pretrained model: files and checkpoints as `pretrain`."""
+    """Listwise alignment of the pretrained model: files and checkpoints as `pretrain`, and guard.jsonl.
+
+    A breach of the guard is no error: the best weights that passed are kept, and the figures say so.
+    """
     prepared = PreparedData.load(data)
     catalog = Catalog.load(tokens / "catalog.parquet")
-    codebooks = torch.from_numpy(Tokenizer.load(tokens / "tokenizer").codebooks)
+    tokenizer = Tokenizer.load(tokens / "tokenizer")
     aligned = HiGR.load(model / "model")
     history, work = _history(prepared, config), _training_directory(out)
-    curve = run_orpo(aligned, prepared, history, catalog, codebooks, config, progress, work)
+    curve = run_align(aligned, prepared, history, catalog, tokenizer, config, progress, work)
     _save_trained(config, "align", aligned, curve, out)
-    pairs = {f"pairs_{kind}": count for kind, count in curve[0]["pairs"].items()}
-    return {**_best_validation(curve), **pairs}
+    return _align_figures(curve)
+
+
+def realign(
+    bundle: Path,
+    data: Path,
+    out: Path,
+    since: datetime,
+    overrides: Mapping[str, Any] | None = None,
+    progress: Progress = no_progress,
+) -> Figures:
+    """Align the model of a bundle on the feedback since a moment: another bundle, whose parent it is.
+
+    Tokenizer, catalogue, baseline and drift reference are the parent's, so is the configuration. The model
+    sees the window once, `align.realign_learning_rate` is its step, and the newest
+    `data.validation_fraction` of the window is what it is watched on. Curves are in `OUT.align`, beside the
+    bundle.
+
+    Args:
+        data: prepared by `higr data`, with all that happened before the window, too: it is the context.
+        overrides: `{"align.epochs": value}`, of the sections align and training.
+
+    Raises:
+        BundleError: `bundle` is no sound bundle.
+        InputError: `out` exists, or lies in the bundle; the data has no window to learn from and to be
+            watched on; the bundle's configuration is not of this version; another section is
+            overridden.
+    """
+    check_target(bundle, out)
+    if other := [name for name in overrides or {} if not name.startswith(("align.", "training."))]:
+        raise InputError(
+            f"--set {other[0]}: a bundle keeps its configuration; only align and training can be set"
+        )
+    parent = Bundle.open(bundle)
+    name = f"configuration of bundle {parent.version}"
+    config = parse_config(json.dumps(parent.manifest.config), name, dict(overrides or {}))
+    settings = config.align.model_copy(
+        update={"learning_rate": config.align.realign_learning_rate, "user_share": 1.0}
+    )
+    window = Window.of(PreparedData.load(data), parent, since, config.data.validation_fraction)
+    model, work = parent.model, _training_directory(out)
+    curve = run_align(
+        model,
+        window.data,
+        _history(window.data, config),
+        parent.catalog,
+        parent.tokenizer,
+        config.model_copy(update={"align": settings}),
+        progress,
+        work,
+    )
+    figures = {**window.figures(), **_align_figures(curve)}
+    if not World.join(config.training.parallel).first:
+        return figures
+    model.save(work / "model")
+    written = realigned_bundle(
+        parent,
+        out,
+        work / "model",
+        data_fingerprint=window.data.report["fingerprint"],
+        config=config.model_dump(mode="json"),
+        metrics={"realign": figures},
+    )
+    with atomic_directory(out.with_name(f"{out.name}.align")) as aside:
+        _save_curves("align", curve, work, aside)
+    shutil.rmtree(work)
+    return {"version": written.version, "parent": parent.version, **figures}
 
 
 def evaluate(
@@ -187,7 +261,7 @@ def evaluate(
     prepared = PreparedData.load(data)
     catalog = Catalog.load(tokens / "catalog.parquet")
     slates = prepared.split("test")
-    disabled = disabled_items(prepared.items)
+    disabled = prepared.disabled
     beam = config.decode.beam_width
     incumbent = Incumbent.load(baseline)
     with atomic_directory(out) as aside:
@@ -235,7 +309,7 @@ def bundle(
     progress("bundle", 0, 1)
     catalog = Catalog.load(tokens / "catalog.parquet")
     recommender = HiGRRecommender(
-        HiGR.load(model / "model"), catalog, config.decode.beam_width, disabled_items(prepared.items)
+        HiGR.load(model / "model"), catalog, config.decode.beam_width, prepared.disabled
     )
     written = write_bundle(
         out,
@@ -256,12 +330,6 @@ def bundle(
     return {"version": written.version, "items": len(catalog)}
 
 
-def disabled_items(items: pa.Table) -> list[str]:
-    """Ids of the items that must never be shown."""
-    statuses = zip(items["item_id"].to_pylist(), items["status"].to_pylist(), strict=True)
-    return [item for item, status in statuses if status == "disabled"]
-
-
 def _training_directory(out: Path) -> Path:
     """Where checkpoints and the curve of steps lie until `out` is there."""
     return out.with_name(f".{out.name}.training")
@@ -274,19 +342,30 @@ def _save_trained(config: RunConfig, stage: str, model: HiGR, curve: list[dict[s
     work = _training_directory(out)
     with atomic_directory(out) as aside:
         model.save(aside / "model")
-        write_curve(aside, stage, curve)
-        shutil.copyfile(work / STEPS, aside / STEPS)
+        _save_curves(stage, curve, work, aside)
     shutil.rmtree(work)
 
 
+def _save_curves(stage: str, curve: list[dict[str, Any]], work: Path, out: Path) -> None:
+    write_curve(out, stage, curve)
+    for name in (STEPS, GUARD):
+        if (work / name).exists():
+            shutil.copyfile(work / name, out / name)
+
+
 def _best_validation(curve: list[dict[str, Any]]) -> Figures:
-    """At the start and at its best; nothing where nothing was held out."""
+    """At the start and of the weights that were kept; nothing where nothing was held out."""
     if curve[0]["validation_loss"] is None:
         return {}
     return {
         "validation_loss_at_start": curve[0]["validation_loss"],
-        "validation_loss": min(record["validation_loss"] for record in curve),
+        "validation_loss": min(record["validation_loss"] for record in curve if record["best"]),
     }
+
+
+def _align_figures(curve: list[dict[str, Any]]) -> Figures:
+    pairs = {f"pairs_{kind}": count for kind, count in curve[0]["pairs"].items()}
+    return {**_best_validation(curve), **pairs, **guard_figures(curve)}
 
 
 def _means(evaluation: Evaluation) -> dict[str, dict[str, float]]:

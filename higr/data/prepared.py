@@ -46,6 +46,12 @@ class PreparedData:
         start = pa.scalar(datetime.fromisoformat(self.report["validation_start"]), TIMESTAMP)
         return self.events.filter(pc.less(self.events["timestamp"], start))
 
+    @cached_property
+    def disabled(self) -> frozenset[str]:
+        """Items that must never be shown."""
+        ids = self.items["item_id"].filter(pc.equal(self.items["status"], "disabled"))
+        return frozenset(ids.to_pylist())
+
     def save(self, path: Path) -> None:
         with atomic_directory(path) as aside:
             for name in TABLES:

@@ -93,8 +93,9 @@ def curve_panel(title: str, records: Sequence[Mapping[str, Any]]) -> str:
             parts.append(f'<circle cx="{x:.1f}" cy="{y:.1f}" r="3" fill="{color}"/>')
         parts.append(f'<text x="{legend}" y="14" class="tick end" style="fill:{color}">{name}</text>')
         legend -= 76
-    if len(series["validation_loss"]):
-        best = series["validation_loss"][np.argmin(series["validation_loss"][:, 1])]
+    kept = _points([record for record in records if not record.get("breach")], "validation_loss")
+    if len(kept):
+        best = kept[np.argmin(kept[:, 1])]
         x, y = place(best)
         parts.append(f'<circle cx="{x:.1f}" cy="{y:.1f}" r="4" fill="{CURVES["validation_loss"][1]}"/>')
     return "".join([*parts, "</svg>"])

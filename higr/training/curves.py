@@ -1,4 +1,4 @@
-"""Learning curves as files: one JSON line an epoch, and one a step."""
+"""Learning curves as files: one JSON line an epoch, one a step, one a look of what watches a training."""
 
 import json
 import os
@@ -10,6 +10,7 @@ from higr.files import atomic_file
 
 NAME = "curve.jsonl"
 STEPS = "steps.jsonl"
+GUARD = "guard.jsonl"
 
 
 def write_curve(directory: Path, stage: str, curve: list[dict[str, Any]]) -> None:
@@ -21,20 +22,26 @@ def read_curve(directory: Path) -> list[dict[str, Any]]:
 
 
 def read_steps(directory: Path) -> list[dict[str, Any]]:
-    """What `StepLog` wrote: step, epoch, loss, learning_rate, grad_norm, slates_per_second."""
+    """step, epoch, loss, learning_rate, grad_norm, slates_per_second, and the objective's own figures."""
     return _read(directory / STEPS)
 
 
+def read_guard(directory: Path) -> list[dict[str, Any]]:
+    """step, epoch, validation_loss, the figures of `higr.training.watch.Look`, and breach."""
+    return _read(directory / GUARD)
+
+
 class StepLog:
-    """Appends one line a step, on disk as soon as it is written.
+    """Appends lines that have a `step`, each on disk as soon as it is written.
 
     Args:
-        directory: where `steps.jsonl` lies.
+        directory: where the file lies.
         after: the step training goes on from; lines of later steps, which will be done again, go.
+        name: of the file.
     """
 
-    def __init__(self, directory: Path, after: int) -> None:
-        path = directory / STEPS
+    def __init__(self, directory: Path, after: int, name: str = STEPS) -> None:
+        path = directory / name
         path.parent.mkdir(parents=True, exist_ok=True)
         _write(path, [line for line in _whole_lines(path) if line["step"] <= after])
         self._file = path.open("a")

@@ -4,6 +4,9 @@ It knows neither model nor loss: an objective is a module that turns a batch of 
 of its losses and the number of things predicted. A step's gradient is that of the sum over the whole
 batch divided by the whole number, so it is the same over one process or many, in one part or many, where
 the objective is a sum over examples; what balances experts (`higr.peers.moe`) is not.
+
+An objective may have more to tell than its loss: a method `take()` that gives figures by name and forgets
+them. It is asked after every step and every validation; of several processes the first is asked.
 """
 
 import copy
@@ -25,10 +28,11 @@ from higr.errors import HigrError, InputError
 from higr.files import write_json
 from higr.training.batches import Batches, Source
 from higr.training.checkpoint import Checkpoints, identity
-from higr.training.curves import StepLog
+from higr.training.curves import GUARD, STEPS, StepLog
 from higr.training.examples import Examples
 from higr.training.optimizer import build_optimizer, set_learning_rate
 from higr.training.parallel import prepare, unsynchronised
+from higr.training.watch import Look, Watch
 from higr.training.world import World
 
 Progress = Callable[[str, int, int], None]
@@ -49,6 +53,7 @@ def train(
     label: str,
     extra: Mapping[str, Any] = MappingProxyType({}),
     directory: Path | None = None,
+    watch: Watch | None = None,
     progress: Progress = no_progress,
 ) -> list[dict[str, Any]]:
     """Train, and leave the objective with the weights of its best validation loss, in eval mode.
@@ -62,12 +67,15 @@ def train(
         held_out: examples whose loss decides which weights are kept and when to stop. None: all epochs
             run and the last weights are kept.
         extra: JSON values by name that a checkpoint must share beside `higr.training.checkpoint.identity`'s.
-        directory: keeps checkpoints/ and steps.jsonl; a training that finds a checkpoint there goes on
-            from it. None: nothing is written.
+        directory: keeps checkpoints/ and steps.jsonl, with a watch guard.jsonl; a training that finds a
+            checkpoint there goes on from it. None: nothing is written.
+        watch: looks at the weights several times an epoch, and every time they are validated, too. Weights
+            it finds fault with end the training and are never kept.
 
     Returns:
-        One record an epoch, epoch 0 being the start: epoch, steps, train_loss (mean; None at the start),
-        validation_loss (None without validation), best.
+        One record an epoch, with a watch one a look, epoch 0 being the start: epoch, steps, train_loss
+        (mean over the epoch so far; None at the start), validation_loss (None without validation), best;
+        objective: its figures of the validation, where it has some; guard and breach: what the watch found.
 
     Raises:
         HigrError: no examples; a loss or gradient that is not finite, named with its batch; a checkpoint
@@ -77,14 +85,14 @@ def train(
         raise HigrError(
             f"{label}: no training examples; look at the data report and lower min_engaged or use more data"
         )
-    run = _Training(objective, data, held_out, settings, seed, label, extra, directory, progress)
+    run = _Training(objective, data, held_out, settings, seed, label, extra, directory, watch, progress)
     try:
         run.start()
         while run.goes_on():
             run.run_epoch()
     finally:
         run.close()
-    run.hand_over(objective)
+    run.hand_over()
     return run.curve
 
 
@@ -101,8 +109,10 @@ class _Training:
         label: str,
         extra: Mapping[str, Any],
         directory: Path | None,
+        watch: Watch | None,
         progress: Progress,
     ) -> None:
+        self.objective, self.watch = objective, watch
         self.settings, self.seed, self.label, self.directory = settings, seed, label, directory
         self.world = World.join(settings.parallel)
         self.progress = progress if self.world.first else no_progress
@@ -120,13 +130,16 @@ class _Training:
         )
         own = copy.deepcopy(objective).to(self.world.device)  # FSDP would change the caller's for good
         self.model = prepare(own, settings, self.world)
+        self.take: Callable[[], Mapping[str, float]] = getattr(own, "take", dict)
         self.optimizer = build_optimizer(own, settings)
         self.steps = settings.epochs * len(self.batches)
+        looks, length = 1 if watch is None else watch.checks, len(self.batches)
+        self.judged = {math.ceil(length * look / looks) for look in range(1, looks + 1)}  # batches done
         self.epoch, self.batch, self.loss = 1, 0, (0.0, 0)  # of the epoch so far: sum, number
         self.curve: list[dict[str, Any]] = []
         self.best: dict[str, Any] | None = None
         self.checkpoints: Checkpoints | None = None
-        self.log: StepLog | None = None
+        self.logs: dict[str, StepLog] = {}
         if directory is not None:
             shared = identity(objective, data, held_out, settings, seed=seed, label=label, extra=extra)
             self.checkpoints = Checkpoints(directory / "checkpoints", self.world, shared)
@@ -138,6 +151,7 @@ class _Training:
 
     def start(self) -> None:
         """Go on from the last checkpoint, or measure the weights it starts from."""
+        seen = self._look(start=True)
         latest = self.checkpoints and self.checkpoints.latest()
         if self.checkpoints and latest:
             best = self._weights()
@@ -145,36 +159,48 @@ class _Training:
             self.epoch, self.batch, self.curve = position["epoch"], position["batch"], position["curve"]
             self.loss = tuple(position["loss"])
             self.best = best if position["best"] else None
-        else:
-            self._judge(0, None)
         if self.directory is not None and self.world.first:
-            self.log = StepLog(self.directory, after=self.step)
+            after = self.step if latest else -1
+            names = (STEPS,) if self.watch is None else (STEPS, GUARD)
+            self.logs = {name: StepLog(self.directory, after, name) for name in names}
+        if not latest:
+            self._judge(0, None, seen)
 
     def goes_on(self) -> bool:
         last = max(record["epoch"] for record in self.curve if record["best"])
-        return self.epoch <= self.settings.epochs and self.epoch - 1 - last < self.settings.patience
+        return (
+            not self.breached
+            and self.epoch <= self.settings.epochs
+            and self.epoch - 1 - last < self.settings.patience
+        )
+
+    @property
+    def breached(self) -> bool:
+        return bool(self.curve[-1].get("breach"))
 
     def run_epoch(self) -> None:
         every = self.settings.save_every_steps
-        self.model.train()
         for batch in self.batches.epoch(self.epoch, skip=self.batch):
+            self.model.train()
             self._step(batch)
+            if self.batch in self.judged:
+                total, count = self.loss
+                self._judge(self.epoch, total / count, self._look())
+                if self.breached:
+                    self._save()
+                    return
             if every and self.step % every == 0 and self.batch < len(self.batches):
                 self._save()
-        total, count = self.loss
-        self._judge(self.epoch, total / count)
         self.epoch, self.batch, self.loss = self.epoch + 1, 0, (0.0, 0)
         self._save()
 
-    def hand_over(self, objective: nn.Module) -> None:
+    def hand_over(self) -> None:
         """The best weights, whole, to the caller's module."""
-        weights = self._weights() if self.best is None else self.best
-        objective.load_state_dict({name: _whole(value) for name, value in weights.items()})
-        objective.eval()
+        self._lend(self._weights() if self.best is None else self.best)
 
     def close(self) -> None:
-        if self.log is not None:
-            self.log.close()
+        for log in self.logs.values():
+            log.close()
 
     # -- one step -----------------------------------------------------------------------------
 
@@ -191,8 +217,9 @@ class _Training:
         self.optimizer.step()
         self.batch += 1
         self.loss = (self.loss[0] + loss, self.loss[1] + count)
-        if self.log is not None and self.step % self.settings.log_every == 0:
-            self.log.write(
+        figures = self.take()
+        if self.logs and self.step % self.settings.log_every == 0:
+            self.logs[STEPS].write(
                 {
                     "step": self.step,
                     "epoch": self.epoch,
@@ -200,6 +227,7 @@ class _Training:
                     "learning_rate": rate,
                     "grad_norm": norm,
                     "slates_per_second": round(rows / (time.perf_counter() - started), 1),
+                    **figures,
                 }
             )
         self.progress(self.label, self.step, self.steps)
@@ -234,24 +262,42 @@ class _Training:
         ):
             return self.model(batch)
 
-    # -- one epoch ----------------------------------------------------------------------------
+    # -- what came of them --------------------------------------------------------------------
 
-    def _judge(self, epoch: int, train_loss: float | None) -> None:
+    def _look(self, start: bool = False) -> Look | None:
+        """What the watch finds; the first process asks it, all of them call this."""
+        if self.watch is None:
+            return None
+        self._lend(self._weights())
+        seen: Look | None = None
+        if self.world.first:
+            seen = self.watch.start() if start else self.watch.look()
+        return self.world.share(seen)
+
+    def _judge(self, epoch: int, train_loss: float | None, seen: Look | None) -> None:
         """Measure the weights, keep them if they are the best so far, and write it down."""
         validation = self._validation()
+        figures = self.take()
+        breach = seen.breach if seen is not None else None
         others = [record["validation_loss"] for record in self.curve]
-        better = validation is None or not others or validation < min(others)
-        if better and validation is not None:
+        better = not breach and (validation is None or not others or validation < min(others))
+        if better and (validation is not None or seen is not None):
             self.best = self._weights()
-        self.curve.append(
-            {
-                "epoch": epoch,
-                "steps": epoch * len(self.batches),
-                "train_loss": train_loss,
-                "validation_loss": validation,
-                "best": better,
-            }
-        )
+        record: dict[str, Any] = {
+            "epoch": epoch,
+            "steps": self.step,
+            "train_loss": train_loss,
+            "validation_loss": validation,
+            "best": better,
+        }
+        if figures and validation is not None:
+            record["objective"] = dict(figures)
+        if seen is not None:
+            record |= {"guard": dict(seen.figures), "breach": breach}
+        self.curve.append(record)
+        if GUARD in self.logs and seen is not None:
+            line = {"step": self.step, "epoch": epoch, "validation_loss": validation}
+            self.logs[GUARD].write({**line, **seen.figures, "breach": breach})
 
     @torch.no_grad()
     def _validation(self) -> float | None:
@@ -275,6 +321,11 @@ class _Training:
         """A copy of the weights, each process its part."""
         weights: dict[str, Any] = get_model_state_dict(self.model)
         return {name: value.detach().clone() for name, value in weights.items()}
+
+    def _lend(self, weights: Mapping[str, Any]) -> None:
+        """Weights, whole, to the caller's module."""
+        self.objective.load_state_dict({name: _whole(value) for name, value in weights.items()})
+        self.objective.eval()
 
     def _save(self) -> None:
         if self.checkpoints is not None:

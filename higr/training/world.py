@@ -3,12 +3,15 @@
 import atexit
 import os
 from dataclasses import dataclass
+from typing import TypeVar
 
 import torch
 import torch.distributed as dist
 from torch import Tensor
 
 from higr.errors import InputError
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -55,6 +58,14 @@ class World:
         if self.size > 1:
             dist.all_reduce(values)
         return values
+
+    def share(self, value: T) -> T:
+        """What the first process has, to all."""
+        if self.size == 1:
+            return value
+        values = [value]
+        dist.broadcast_object_list(values, device=torch.device("cpu"))
+        return values[0]
 
     def wait(self) -> None:
         """Until all are here."""

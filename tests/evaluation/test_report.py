@@ -185,6 +185,20 @@ def test_a_curve_of_one_point_is_a_dot() -> None:
     assert panel.count("<circle") == 1
 
 
+def test_the_dot_is_on_weights_that_were_kept() -> None:
+    """A breach of the guard gives weights up although their loss is the lowest."""
+    losses = {0: 3.0, 5: 2.0, 10: 1.0}
+    records = [{"steps": n, "train_loss": None, "validation_loss": loss} for n, loss in losses.items()]
+    dots = [
+        re.findall(
+            r'<circle cx="([\d.]+)"', curve_panel("One", [*records[:2], records[2] | {"breach": text}])
+        )
+        for text in (None, "loss rose")
+    ]
+    (passed,), (breached,) = dots
+    assert float(breached) < float(passed)
+
+
 def test_titles_are_escaped(evaluation: Evaluation) -> None:
     page = html(evaluation)
     assert "&lt;b&gt;Title&lt;/b&gt; of i03" in page

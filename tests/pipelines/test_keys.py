@@ -24,6 +24,8 @@ def changed(before, after):
         ("model.dropout", 0.0, {"pretrain", "align", "evaluate", "bundle"}),
         ("training.epochs", 9, {"pretrain", "align", "evaluate", "bundle"}),
         ("align.alpha", 0.3, {"align", "evaluate", "bundle"}),
+        ("align.guard.max_distance", 0.3, {"align", "evaluate", "bundle"}),
+        ("align.preference.diversity", 0.0, {"align", "evaluate", "bundle"}),
         ("baseline.trees", 9, {"baseline", "evaluate", "bundle"}),
         ("decode.beam_width", 3, {"evaluate", "bundle"}),
         ("evaluation.bootstrap", 100, {"evaluate", "bundle"}),

@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from higr.model.higr import HiGR
-from higr.training.curves import read_steps
+from higr.training.curves import read_guard, read_steps
 from higr.training.fit import fit
 from higr.training.shards import write_shards
 from tests.training import tiny
@@ -105,3 +105,19 @@ def test_a_training_goes_on_with_another_number_of_processes(
             train(tmp_path, last=11)
         assert torchrun("tests.training.killed", tmp_path) == 0
     assert [s["loss"] for s in read_steps(tmp_path)] == pytest.approx([s["loss"] for s in steps], rel=1e-5)
+
+
+def test_what_watches_for_the_first_process_speaks_for_all(tmp_path: Path) -> None:
+    """With FSDP no process has the whole weights, and the watch judges them whole."""
+    command = [sys.executable, "-m", "tests.training.watched", str(tmp_path / "alone"), "none"]
+    assert subprocess.run(command, cwd=ROOT, check=False, timeout=120).returncode == 0
+    expected = json.loads((tmp_path / "alone/result.json").read_text())
+    assert expected["curve"][-1]["breach"] == "the fifth look"
+    for parallel in ("ddp", "fsdp"):
+        assert torchrun("tests.training.watched", tmp_path / parallel, parallel) == 0
+        found = json.loads((tmp_path / parallel / "result.json").read_text())
+        assert [r["breach"] for r in found["curve"]] == [r["breach"] for r in expected["curve"]]
+        moved = [r["guard"]["moved"] for r in expected["curve"]]
+        assert [r["guard"]["moved"] for r in found["curve"]] == pytest.approx(moved, rel=1e-3, abs=1e-6)
+        assert found["weights"] == pytest.approx(expected["weights"], rel=1e-6)
+        assert len(read_guard(tmp_path / parallel)) == len(found["curve"]) == 6

@@ -1,4 +1,4 @@
-"""Listwise alignment of a pretrained model, without a reference model (arXiv 2512.24787, section 3.3)."""
+"""Listwise alignment of a pretrained model (arXiv 2512.24787, section 3.3)."""
 
 from pathlib import Path
 from typing import Any
@@ -9,14 +9,17 @@ import pyarrow.compute as pc
 import torch
 from torch import Tensor, nn
 
+from higr.align.guard import Guard
 from higr.align.losses import orpo_loss
 from higr.align.pairs import Pairs, build_pairs
 from higr.catalog import Catalog
-from higr.config import RunConfig
+from higr.config import AlignConfig, RunConfig
 from higr.data.context import HistoryIndex
 from higr.data.prepared import PreparedData
+from higr.errors import InputError
 from higr.model.higr import Context, HiGR
 from higr.model.inputs import encode_contexts
+from higr.tokenizer.tokenizer import Tokenizer
 from higr.training.batches import InMemory
 from higr.training.checkpoint import model_identity, named
 from higr.training.examples import Examples
@@ -29,26 +32,32 @@ def align(
     data: PreparedData,
     history: HistoryIndex,
     catalog: Catalog,
-    codebooks: Tensor,
+    tokenizer: Tokenizer,
     config: RunConfig,
     progress: Progress = no_progress,
     directory: Path | None = None,
 ) -> list[dict[str, Any]]:
-    """Align in place on pairs from the training slates of `user_share` of the users.
+    """Align in place on pairs from the training slates of `user_share` of the users, under guard.
 
     Args:
-        codebooks: (D, K, latent) of the tokenizer: what "similar" means to the diversity negative.
-        directory: of checkpoints and the curve of steps; None: nothing is written.
+        tokenizer: its codebooks say what "similar" means to the diversity negative.
+        directory: of checkpoints, steps.jsonl and guard.jsonl; None: nothing is written.
 
     Returns:
         The curve of `higr.training.loop.train`; its first record also holds the counts of pairs.
+
+    Raises:
+        InputError: model, catalogue and tokenizer do not belong together, or nothing can be guarded.
     """
+    _check_tokenizer(model, catalog, tokenizer)
     settings = config.align
+    codebooks = torch.from_numpy(tokenizer.codebooks)
     slates = _of_some_users(data.split("train"), settings.user_share, config.seed)
     pairs, examples = _pairs(slates, history, catalog, codebooks, model, config)
     _, held_out = _pairs(data.split("validation"), history, catalog, codebooks, model, config)
+    objective = build_objective(model, catalog, settings)
     curve = train(
-        _Pairs(model, catalog.code_tensor, settings.alpha),
+        objective,
         InMemory(examples, config.training.shards),
         InMemory(held_out, config.training.shards) if len(held_out) else None,
         config.training.model_copy(
@@ -63,10 +72,25 @@ def align(
         label="align",
         extra={**model_identity(model, catalog.code_tensor), **named({"align": settings})},
         directory=directory,
+        watch=Guard(model, data, history, catalog, config) if settings.guard.slates else None,
         progress=progress,
     )
     curve[0]["pairs"] = pairs.counts
     return curve
+
+
+def _check_tokenizer(model: HiGR, catalog: Catalog, tokenizer: Tokenizer) -> None:
+    """Codes of one tokenizer mean nothing to a model of another."""
+    for part, built_with in (("catalogue", catalog.tokenizer_id), ("tokenizer", tokenizer.id)):
+        if built_with != model.tokenizer_id:
+            raise InputError(
+                f"align: the model speaks codes of tokenizer {model.tokenizer_id or 'none'}, the {part} is "
+                f"of {built_with or 'none'}; pairs would be of other items: take all from one run or bundle"
+            )
+
+
+def build_objective(model: HiGR, catalog: Catalog, config: AlignConfig) -> nn.Module:
+    return _Pairs(model, catalog.code_tensor, config.alpha)
 
 
 class _Pairs(nn.Module):
@@ -78,6 +102,7 @@ class _Pairs(nn.Module):
         super().__init__()
         self.model, self.alpha = model, alpha
         self.register_buffer("codes", codes, persistent=False)
+        self.figures = {"margin": 0.0, "won": 0.0, "pairs": 0.0}
 
     def forward(self, batch: Examples) -> tuple[Tensor, Tensor]:
         """(sum over the pairs, pairs)."""
@@ -85,8 +110,21 @@ class _Pairs(nn.Module):
         context = self.model.encode(batch.contexts, codes)
         likely, mask = code_log_probs(self.model, context, chosen, codes)
         unlikely, _ = code_log_probs(self.model, context, rejected, codes)
-        losses, _ = orpo_loss(likely, unlikely, mask, self.alpha)
-        return losses.sum(), mask.any(dim=1).sum()
+        losses, margin = orpo_loss(likely, unlikely, mask, self.alpha)
+        present = mask.any(dim=1)
+        for name, value in (
+            ("margin", margin * present),
+            ("won", (margin > 0) & present),
+            ("pairs", present),
+        ):
+            self.figures[name] += float(value.sum())
+        return losses.sum(), present.sum()
+
+    def take(self) -> dict[str, float]:
+        pairs = self.figures["pairs"] or 1.0
+        means = {"margin": self.figures["margin"] / pairs, "pairs_won": self.figures["won"] / pairs}
+        self.figures = dict.fromkeys(self.figures, 0.0)
+        return means
 
 
 def code_log_probs(model: HiGR, context: Context, items: Tensor, codes: Tensor) -> tuple[Tensor, Tensor]:
@@ -115,7 +153,8 @@ def _pairs(
     config: RunConfig,
 ) -> tuple[Pairs, Examples]:
     """Pairs, and the examples made of them: (T, 2, M) items, chosen and rejected."""
-    pairs = build_pairs(slates, catalog, codebooks, config.align, config.training, config.seed)
+    preference = config.align.preference
+    pairs = build_pairs(slates, catalog, codebooks, preference, config.training, config.seed)  # type: ignore[arg-type]
     contexts = history.contexts(slates.take(pa.array(pairs.rows.numpy())))
     targets = Targets(pairs.rows, torch.stack([pairs.chosen, pairs.rejected], dim=1))
     return pairs, Examples(encode_contexts(contexts, catalog, model.profiles, model.config), targets)
