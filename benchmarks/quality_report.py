@@ -133,10 +133,8 @@ def variants(results: Sequence[Result], sizes: Sequence[int]) -> dict[str, Any]:
     Each is set against the unchanged model of the same seeds.
     """
     grouped: dict[str, list[Result]] = defaultdict(list)
-    usual = results[0].job.changes.get("model", {})
     for result in results:
-        own = result.job.changes.get("model", {})
-        changes = {name: value for name, value in own.items() if usual.get(name) != value}
+        changes = result.job.changes.get("model", {})
         row = ", ".join(f"{name} {value}" for name, value in changes.items())
         grouped[changes.get("size") or row or AS_IT_IS].append(result)
     by_row = {
