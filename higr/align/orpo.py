@@ -115,7 +115,7 @@ def _pairs(
     config: RunConfig,
 ) -> tuple[Pairs, Examples]:
     """Pairs, and the examples made of them: (T, 2, M) items, chosen and rejected."""
-    pairs = build_pairs(slates, catalog, codebooks, config.align, config.training, config.seed)
+    pairs = build_pairs(slates, catalog, codebooks, config.align.preference, config.training, config.seed)
     contexts = history.contexts(slates.take(pa.array(pairs.rows.numpy())))
     targets = Targets(pairs.rows, torch.stack([pairs.chosen, pairs.rejected], dim=1))
     return pairs, Examples(encode_contexts(contexts, catalog, model.profiles, model.config), targets)
