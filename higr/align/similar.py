@@ -1,5 +1,7 @@
 """The items most similar to an item, or least: what fills a slate that lacks variety."""
 
+from collections.abc import Sequence
+
 import numpy as np
 import torch
 from torch import Tensor
@@ -10,16 +12,18 @@ ROWS, COLUMNS = 256, 1 << 14
 """Similarities held at once: 16 MiB."""
 
 
-def quantised_vectors(catalog: Catalog, codebooks: Tensor) -> Tensor:
+def quantised_vectors(catalog: Catalog, codebooks: Tensor, items: Sequence[int] | None = None) -> Tensor:
     """(N, latent) float32 of length 1: the sum of an item's D codewords.
 
     The code that the collision policy `extend` adds stands for no codeword and is left out.
 
     Args:
         codebooks: (D, K, latent).
+        items: N catalogue positions; None: all.
     """
-    vectors = torch.zeros(len(catalog), codebooks.shape[-1])
-    for codebook, codes in zip(codebooks.float(), catalog.code_tensor.T, strict=False):
+    asked = catalog.code_tensor if items is None else catalog.code_tensor[list(items)]
+    vectors = torch.zeros(len(asked), codebooks.shape[-1])
+    for codebook, codes in zip(codebooks.float(), asked.T, strict=False):
         vectors += codebook[codes]
     return torch.nn.functional.normalize(vectors, dim=1)
 
