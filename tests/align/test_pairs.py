@@ -155,7 +155,21 @@ def test_own_slates_are_rejected_where_feedback_scores_them_lower(
 def test_signals_exchange_items_for_similar_ones_of_a_lower_signal(
     table: pa.Table, kind: str, top: int
 ) -> None:
-    levels = np.where(np.arange(len(CATALOG)) < top, LEVELS, 0.0)
+    exchange_as_defined(table, kind, np.where(np.arange(len(CATALOG)) < top, LEVELS, 0.0))
+
+
+@pytest.mark.parametrize("place", range(5))
+def test_neighbours_that_the_slate_holds_already_are_passed_over(place: int) -> None:
+    """One item and the four most similar to it, all of them above the rest of the catalogue."""
+    items = np.argsort(-COSINE[7], kind="stable")[:5]
+    levels = np.full(len(CATALOG), 0.5)
+    levels[items] = np.roll([1.0, 0.9, 0.8, 0.7, 0.6], place)
+    names = [CATALOG.item_ids[item] for item in items[::-1]]
+    table = slate_table([(names, [2] * 5, [5.0, 4.0, 3.0, 2.0, 1.0])])
+    exchange_as_defined(table, "value", levels)
+
+
+def exchange_as_defined(table: pa.Table, kind: str, levels: np.ndarray) -> None:
     given = signals(kind, table, levels)
     pairs = build_pairs(table, CATALOG, CODEBOOKS, only(kind), TRAINING, 0, signals=given)
     found = {row: (positive, negative) for row, positive, negative, _ in listed(pairs)}
@@ -165,10 +179,9 @@ def test_signals_exchange_items_for_similar_ones_of_a_lower_signal(
         for place, item in enumerate(positive):
             out = {*positive, *slate}
             lower = [i for i in range(len(CATALOG)) if levels[i] < levels[item] and i not in out]
-            # Cosines may be equal: what stands there must be as similar as the most similar one.
             if not lower:
                 continue
-            assert row in found
+            # Cosines may be equal: what stands there must be as similar as the most similar one.
             taken = found[row][1][place]
             assert taken in lower
             assert COSINE[item, taken] == pytest.approx(COSINE[item, lower].max(), abs=1e-6)
@@ -297,11 +310,29 @@ def test_a_catalogue_with_too_few_items_to_fill_a_slate_is_counted() -> None:
     assert pairs.rows.tolist() == [1]
 
 
-def test_no_lower_signal_is_counted() -> None:
-    table = slate_table([(["i1", "i2"], [2, 2], [2.0, 1.0])])
-    given = signals("value", table, np.zeros(len(CATALOG)))
-    pairs = build_pairs(table, CATALOG, CODEBOOKS, only("value"), TRAINING, 0, signals=given)
-    assert pairs.counts == {"skipped_no_lower_signal": 1}
+@pytest.mark.parametrize(
+    ("levels", "counts"),
+    [
+        ([0.0, 0.0, 0.0], {"skipped_no_lower_signal": 1}),
+        ([0.5, 1.0, 1.0], {"skipped_no_lower_signal": 1}),  # the only lower one is in the slate
+        ([0.5, 1.0, 0.9], {"value": 1}),
+    ],
+)
+def test_no_lower_signal_outside_of_the_slate_is_counted(levels: list[float], counts: dict) -> None:
+    few = Catalog.build(["i0", "i1", "i2"], CODES[:3], 4)
+    table = slate_table([(["i0", "i1"], [2, 2], [2.0, 1.0])])
+    given = signals("value", table, np.array(levels))
+    assert build_pairs(table, few, CODEBOOKS, only("value"), TRAINING, 0, signals=given).counts == counts
+
+
+def test_the_signal_of_what_was_not_engaged_with_is_worth_nothing() -> None:
+    table = slate_table([(["i1", "i2"], [2, 1], [1.0, 0.0])])
+    levels = np.where(np.arange(len(CATALOG)) == CATALOG.position["i2"], 1.0, 0.0)
+    config = only("on_policy", signals=(SignalConfig(kind="value", strength=5.0),))
+    own = torch.tensor([[CATALOG.position["i2"]]])
+    given = signals("value", table, levels)
+    pairs = build_pairs(table, CATALOG, CODEBOOKS, config, TRAINING, 0, signals=given, own=own)
+    assert pairs.counts == {"on_policy": 1}
 
 
 def test_slates_that_the_model_cannot_tell_apart_are_counted() -> None:
