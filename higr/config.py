@@ -428,7 +428,8 @@ class PreferenceConfig(Section):
         1.0,
         gt=0,
         le=1,
-        description="share of a positive's items that an interest negative replaces, at least one",
+        description="share of a positive's items that an interest negative replaces, at least one and at "
+        "most as many as were exposed without engagement",
     )
     diversity_form: Literal["similar_fill", "dissimilar_fill"] = "similar_fill"
 

@@ -22,6 +22,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from higr.align.align import PAIRS_PAGE
 from higr.align.align import align as run_align
 from higr.align.guard import guard_figures
 from higr.align.window import Window
@@ -348,7 +349,7 @@ def _save_trained(config: RunConfig, stage: str, model: HiGR, curve: list[dict[s
 
 def _save_curves(stage: str, curve: list[dict[str, Any]], work: Path, out: Path) -> None:
     write_curve(out, stage, curve)
-    for name in (STEPS, GUARD):
+    for name in (STEPS, GUARD, PAIRS_PAGE):
         if (work / name).exists():
             shutil.copyfile(work / name, out / name)
 

@@ -7,24 +7,25 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import torch
-from torch import Tensor, nn
 
+from higr.align.examples import AlignmentSet
 from higr.align.guard import Guard
-from higr.align.losses import orpo_loss
-from higr.align.pairs import Pairs, build_pairs
+from higr.align.objectives import build_objective
+from higr.align.pairs_report import write_report
 from higr.catalog import Catalog
-from higr.config import AlignConfig, RunConfig
+from higr.config import RunConfig
 from higr.data.context import HistoryIndex
 from higr.data.prepared import PreparedData
+from higr.data.simulator import World
 from higr.errors import InputError
-from higr.model.higr import Context, HiGR
-from higr.model.inputs import encode_contexts
+from higr.model.higr import HiGR
 from higr.tokenizer.tokenizer import Tokenizer
 from higr.training.batches import InMemory
 from higr.training.checkpoint import model_identity, named
-from higr.training.examples import Examples
 from higr.training.loop import Progress, no_progress, train
-from higr.training.targets import PADDING, Targets
+
+PAIRS_PAGE = "pairs.html"
+"""Counts and examples of the training pairs, to be read by people."""
 
 
 def align(
@@ -41,7 +42,7 @@ def align(
 
     Args:
         tokenizer: its codebooks say what "similar" means to the diversity negative.
-        directory: of checkpoints, steps.jsonl and guard.jsonl; None: nothing is written.
+        directory: of checkpoints, steps.jsonl, guard.jsonl and pairs.html; None: nothing is written.
 
     Returns:
         The curve of `higr.training.loop.train`; its first record also holds the counts of pairs.
@@ -53,13 +54,35 @@ def align(
     settings = config.align
     codebooks = torch.from_numpy(tokenizer.codebooks)
     slates = _of_some_users(data.split("train"), settings.user_share, config.seed)
-    pairs, examples = _pairs(slates, history, catalog, codebooks, model, config)
-    _, held_out = _pairs(data.split("validation"), history, catalog, codebooks, model, config)
-    objective = build_objective(model, catalog, settings)
+    training, held_out = (
+        AlignmentSet.build(part, data, history, catalog, codebooks, model, config)
+        for part in (slates, data.split("validation"))
+    )
+    if directory is not None and training.pairs is not None:
+        directory.mkdir(parents=True, exist_ok=True)
+        write_report(
+            directory / PAIRS_PAGE,
+            training.pairs,
+            slates,
+            data.items,
+            catalog,
+            codebooks,
+            settings.preference,
+            training.signals,
+        )
+    objective = build_objective(
+        model,
+        catalog,
+        settings,
+        slate_size=config.training.target_size,
+        world=World(config.data.simulator, config.seed) if settings.reward == "simulator" else None,
+        users=training.users,
+        held_out_users=held_out.users,
+    )
     curve = train(
         objective,
-        InMemory(examples, config.training.shards),
-        InMemory(held_out, config.training.shards) if len(held_out) else None,
+        InMemory(training.examples, config.training.shards),
+        InMemory(held_out.examples, config.training.shards) if len(held_out.examples) else None,
         config.training.model_copy(
             update={
                 "epochs": settings.epochs,
@@ -75,7 +98,7 @@ def align(
         watch=Guard(model, data, history, catalog, config) if settings.guard.slates else None,
         progress=progress,
     )
-    curve[0]["pairs"] = pairs.counts
+    curve[0]["pairs"] = training.counts
     return curve
 
 
@@ -87,77 +110,6 @@ def _check_tokenizer(model: HiGR, catalog: Catalog, tokenizer: Tokenizer) -> Non
                 f"align: the model speaks codes of tokenizer {model.tokenizer_id or 'none'}, the {part} is "
                 f"of {built_with or 'none'}; pairs would be of other items: take all from one run or bundle"
             )
-
-
-def build_objective(model: HiGR, catalog: Catalog, config: AlignConfig) -> nn.Module:
-    return _Pairs(model, catalog.code_tensor, config.alpha)
-
-
-class _Pairs(nn.Module):
-    """The losses of pairs of slates, (B, 2, M) in `targets.items`: the chosen one, then the rejected one."""
-
-    codes: Tensor
-
-    def __init__(self, model: HiGR, codes: Tensor, alpha: float) -> None:
-        super().__init__()
-        self.model, self.alpha = model, alpha
-        self.register_buffer("codes", codes, persistent=False)
-        self.figures = {"margin": 0.0, "won": 0.0, "pairs": 0.0}
-
-    def forward(self, batch: Examples) -> tuple[Tensor, Tensor]:
-        """(sum over the pairs, pairs)."""
-        codes, (chosen, rejected) = self.codes, batch.targets.items.unbind(dim=1)
-        context = self.model.encode(batch.contexts, codes)
-        likely, mask = code_log_probs(self.model, context, chosen, codes)
-        unlikely, _ = code_log_probs(self.model, context, rejected, codes)
-        losses, margin = orpo_loss(likely, unlikely, mask, self.alpha)
-        present = mask.any(dim=1)
-        for name, value in (
-            ("margin", margin * present),
-            ("won", (margin > 0) & present),
-            ("pairs", present),
-        ):
-            self.figures[name] += float(value.sum())
-        return losses.sum(), present.sum()
-
-    def take(self) -> dict[str, float]:
-        pairs = self.figures["pairs"] or 1.0
-        means = {"margin": self.figures["margin"] / pairs, "pairs_won": self.figures["won"] / pairs}
-        self.figures = dict.fromkeys(self.figures, 0.0)
-        return means
-
-
-def code_log_probs(model: HiGR, context: Context, items: Tensor, codes: Tensor) -> tuple[Tensor, Tensor]:
-    """Log-probability of every code of every slate.
-
-    Args:
-        items: (B, M) catalogue positions, PADDING behind the end.
-        codes: (N, D).
-
-    Returns:
-        (B, M * D) log-probabilities and the mask of those that count.
-    """
-    slates = codes[items.clamp(min=0)]  # (B, M, D)
-    log_probs = model.slate_logits(context, slates).log_softmax(dim=-1)
-    taken = log_probs.gather(-1, slates[..., None])[..., 0]  # (B, M, D)
-    mask = (items != PADDING)[..., None].expand_as(taken)
-    return taken.flatten(1), mask.flatten(1)
-
-
-def _pairs(
-    slates: pa.Table,
-    history: HistoryIndex,
-    catalog: Catalog,
-    codebooks: Tensor,
-    model: HiGR,
-    config: RunConfig,
-) -> tuple[Pairs, Examples]:
-    """Pairs, and the examples made of them: (T, 2, M) items, chosen and rejected."""
-    preference = config.align.preference
-    pairs = build_pairs(slates, catalog, codebooks, preference, config.training, config.seed)  # type: ignore[arg-type]
-    contexts = history.contexts(slates.take(pa.array(pairs.rows.numpy())))
-    targets = Targets(pairs.rows, torch.stack([pairs.chosen, pairs.rejected], dim=1))
-    return pairs, Examples(encode_contexts(contexts, catalog, model.profiles, model.config), targets)
 
 
 def _of_some_users(slates: pa.Table, share: float, seed: int) -> pa.Table:

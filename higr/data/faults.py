@@ -25,6 +25,7 @@ def item_faults(items: pa.Table) -> Faults:
         ("category is null or empty", _blank(items["category"])),
         ("duration_seconds is NaN, infinite or negative", _unreal(items["duration_seconds"], 0)),
         ("created_at is out of range", _odd_moment(items["created_at"])),
+        ("value is NaN or infinite", _unreal(items["value"], None)),
         ("status is neither active nor disabled", ~_mask(status)),
         (
             "embedding has another length than most",

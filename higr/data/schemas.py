@@ -53,11 +53,13 @@ ITEMS = pa.schema(
         pa.field("creator_id", pa.string()),
         pa.field("duration_seconds", pa.float32()),
         pa.field("created_at", TIMESTAMP),
+        pa.field("value", pa.float32()),
         pa.field("embedding", pa.list_(pa.float32())),
         pa.field("status", pa.string()),
     ]
 )
 """`enrichment` is further text about an item: what is seen in it, whom it interests.
+`value` is what an item is worth to the business, in any one unit, higher is better: alignment can use it.
 `status` is `active` (default) or `disabled`; a disabled item is never recommended."""
 
 USERS = pa.schema([pa.field("user_id", pa.string(), nullable=False)])

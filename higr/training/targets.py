@@ -14,8 +14,9 @@ from torch import Tensor
 from higr.catalog import Catalog
 from higr.config import TrainingConfig
 from higr.data.schemas import Feedback
+from higr.training.exposures import PADDING, cut, exposures, to_front
 
-PADDING = -1
+__all__ = ["PADDING", "Targets", "build_targets"]
 
 
 @dataclass(frozen=True)
@@ -35,20 +36,15 @@ class Targets:
 
 def build_targets(slates: pa.Table, catalog: Catalog, config: TrainingConfig) -> Targets:
     """One target a slate that has enough engaged items of the catalogue."""
-    rows, targets = [], []
-    columns = (slates[name].to_pylist() for name in ("item_ids", "feedback", "strength"))
-    for row, (items, feedback, strength) in enumerate(zip(*columns, strict=True)):
-        known = [i for i, item in enumerate(items) if item in catalog.position]
-        engaged = [i for i in known if feedback[i] >= Feedback.ENGAGED]
-        if len(engaged) < config.min_engaged:
-            continue
-        order = sorted(engaged, key=lambda i: -strength[i])
+    rows, targets = [np.empty(0, np.int64)], [np.empty((0, config.target_size), np.int64)]
+    for shown in exposures(slates, catalog):
+        known = shown.items != PADDING
+        engaged = known & (shown.feedback >= Feedback.ENGAGED)
+        kept = engaged
         if config.pad_with_exposed:
-            order += [i for i in known if feedback[i] == Feedback.EXPOSED]
-        chosen = [catalog.position[items[i]] for i in order[: config.target_size]]
-        rows.append(row)
-        targets.append(chosen + [PADDING] * (config.target_size - len(chosen)))
-    return Targets(
-        torch.tensor(rows, dtype=torch.int64),
-        torch.from_numpy(np.array(targets, dtype=np.int64).reshape(-1, config.target_size)),
-    )
+            kept = engaged | (known & (shown.feedback == Feedback.EXPOSED))
+        best_first = to_front(shown.items, kept, ~engaged, np.where(engaged, -shown.strength, 0.0))
+        enough = engaged.sum(axis=1) >= config.min_engaged
+        rows.append(shown.rows[enough])
+        targets.append(cut(best_first[enough], config.target_size))
+    return Targets(torch.from_numpy(np.concatenate(rows)), torch.from_numpy(np.concatenate(targets)))

@@ -95,13 +95,14 @@ def test_items_and_users(good: dict[str, pa.Table]) -> None:
         {"item_id": "d", "category": "c", "embedding": [1.0]},
         {"item_id": "e", "category": "c", "embedding": [1.0, math.nan]},
         {"item_id": "f", "category": "c", "status": "hidden"},
-        {"item_id": "g", "category": "c", "status": "disabled"},
+        {"item_id": "g", "category": "c", "status": "disabled", "value": -2.5},
+        {"item_id": "h", "category": "c", "value": math.nan},
     ]
     schema = pa.schema(
         [
             field.with_nullable(True)
             for field in ITEMS
-            if field.name in ("item_id", "category", "embedding", "duration_seconds", "status")
+            if field.name in ("item_id", "category", "embedding", "duration_seconds", "status", "value")
         ]
     )
     users = pa.table({"user_id": ["u5", "u5", None, "u9"], "age": ["1", "2", "3", "4"]})
@@ -109,6 +110,7 @@ def test_items_and_users(good: dict[str, pa.Table]) -> None:
     assert checked.items.schema == ITEMS
     assert checked.items["item_id"].to_pylist() == ["g", *(f"i{i:02d}" for i in range(12))]
     assert checked.items["status"].to_pylist() == ["disabled", *["active"] * 12]
+    assert checked.items["value"].to_pylist() == [-2.5, *[None] * 12]
     assert [row["reason"] for row in checked.quarantine.to_pylist()] == [
         "item_id is null or empty",
         "category is null or empty",
@@ -116,6 +118,7 @@ def test_items_and_users(good: dict[str, pa.Table]) -> None:
         "embedding has another length than most",
         "embedding holds null, NaN or infinity",
         "status is neither active nor disabled",
+        "value is NaN or infinite",
         "same user_id as an earlier row",
         "user_id is null or empty",
     ]
