@@ -18,7 +18,7 @@ export DO_NOT_TRACK = 1
 export OMP_NUM_THREADS ?= 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup system-deps demo test lint bench bench-tokenizer bench-training bench-quality serve clean
+.PHONY: help setup system-deps demo test lint bench bench-tokenizer bench-training bench-quality bench-alignment serve clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 14
@@ -61,6 +61,9 @@ bench-training: setup ## what training costs beside its matrix products; loader;
 
 bench-quality: setup ## slates of HiGR and its opponents on the public data in DATA; PRESET=full|quick; goes on where it stopped
 	@$(BIN)/python -m benchmarks.quality $(if $(DATA),--data "$(DATA)") $(if $(PRESET),--preset $(PRESET))
+
+bench-alignment: setup ## objectives and negatives of alignment on KuaiRand in DATA and in the simulator; PRESET=full|quick; goes on where it stopped
+	@$(BIN)/python -m benchmarks.alignment $(if $(DATA),--data "$(DATA)") $(if $(PRESET),--preset $(PRESET))
 
 serve: setup ## serve the bundle in RUN on PORT; the word in RUN/switch decides who makes the slates
 	@test -e $(RUN)/switch || echo auto > $(RUN)/switch

@@ -28,6 +28,7 @@ from higr.config import RunConfig
 from higr.data.context import HistoryIndex
 from higr.data.prepared import PreparedData
 from higr.evaluation.held_out import HeldOut
+from higr.tokenizer.tokenizer import Tokenizer
 
 SLATES = (5, 10)
 DATA: dict[str, dict[str, Any]] = {
@@ -121,6 +122,9 @@ class Prepared:
 
     def catalog(self, seed: int) -> Catalog:
         return Catalog.load(self._tokens(seed) / "catalog.parquet")
+
+    def tokenizer(self, seed: int) -> Tokenizer:
+        return Tokenizer.load(self._tokens(seed) / "tokenizer")
 
     def test_set(self, split: str, size: int, catalog: Catalog, most: int) -> HeldOut:
         """Slates of `validation` or `test`, at most `most` of them.

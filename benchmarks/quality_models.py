@@ -42,7 +42,7 @@ def trained(
         rows: row to rule of decoding.
         latest: training slates, the latest ones; 0: all.
     """
-    prepared = _latest(data.training, latest)
+    prepared = latest_slates(data.training, latest)
     train = prepared.split("train")
     figures: dict[str, Any] = {"training_slates": train.num_rows}
     started = time.perf_counter()
@@ -52,7 +52,7 @@ def trained(
             "train_seconds": time.perf_counter() - started,
         }
     if model == "incumbent":
-        short = _latest(data.short, 2 * latest)
+        short = latest_slates(data.short, 2 * latest)
         contexts = data.history.contexts(short.split("train"))
         incumbent = Incumbent.fit(short, contexts, config.baseline, config.seed)
         return {"incumbent": incumbent}, {**figures, "train_seconds": time.perf_counter() - started}
@@ -95,7 +95,7 @@ def _recommender(model: Any, catalog: Catalog, beam: int, rule: str, disabled: I
     return SASRecRecommender(model, catalog, disabled)
 
 
-def _latest(data: PreparedData, count: int) -> PreparedData:
+def latest_slates(data: PreparedData, count: int) -> PreparedData:
     """With the latest `count` training slates and no training event before them; 0: as it is."""
     train = np.flatnonzero(np.array(data.slates["split"].to_pylist()) == "train")
     if not count or count >= len(train):

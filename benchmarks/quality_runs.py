@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol, TypeVar
 
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
@@ -25,6 +25,7 @@ from higr.peers.recommenders import OneRecRecommender
 from higr.slate import Recommender, Slate
 
 LONGEST = 10
+R = TypeVar("R", covariant=True)
 
 
 @dataclass(frozen=True)
@@ -57,6 +58,51 @@ class Job:
         """Where its results are: named after all that they depend on, code included."""
         return data.results / f"{self.model}-{self.split}-{self.seed}-{digest(asdict(self))}"
 
+    @property
+    def name(self) -> str:
+        return self.model
+
+    def complete(self, data: Prepared) -> None:
+        """Train and measure, unless that was done before."""
+        path = self.folder(data)
+        if (path / "figures.json").is_file():
+            return
+        path.mkdir(parents=True, exist_ok=True)
+        config = RunConfig.model_validate(_merged(data.config.model_dump(mode="json"), self.changes))
+        config = config.model_copy(update={"seed": self.seed})
+        catalog = data.catalog(self.seed)
+        recommenders, figures = trained(self.model, self.rows, data, config, catalog, self.training_slates)
+        figures["decode_seconds"] = {}
+        for size in self.sizes:
+            test = data.test_set(self.split, size, catalog, self.most)
+            for row, recommender in recommenders.items():
+                started = time.perf_counter()
+                generated = test.generate(row, recommender, size)
+                figures["decode_seconds"][f"{row}@{size}"] = time.perf_counter() - started
+                test.measure(generated, size).save(path / f"{row}-{size}.parquet")
+        if self.lengths:
+            test = data.test_set(self.split, LONGEST, catalog, self.lengths)
+            for row, recommender in recommenders.items():
+                for length, generated in _of_every_length(test, row, recommender):
+                    test.measure(generated, length).save(path / f"length-{row}-{length}.parquet")
+        write_json(path / "figures.json", figures)
+
+    def load(self, data: Prepared) -> "Result":
+        """What `complete` kept."""
+        path = self.folder(data)
+        measured = {
+            row: {size: Measured.load(path / f"{row}-{size}.parquet") for size in self.sizes}
+            for row in self.rows
+        }
+        lengths = {
+            row: {
+                length: Measured.load(path / f"length-{row}-{length}.parquet")
+                for length in range(1, LONGEST + 1)
+            }
+            for row in (self.rows if self.lengths else ())
+        }
+        return Result(self, measured, lengths, read_json(path / "figures.json"))
+
 
 @dataclass(frozen=True)
 class Result:
@@ -72,61 +118,42 @@ class Result:
     figures: dict[str, Any]
 
 
-def run(jobs: Sequence[Job], data: Mapping[str, Prepared], workers: int, title: str) -> list[Result]:
+class Work(Protocol[R]):
+    """A job, here or of another benchmark."""
+
+    @property
+    def name(self) -> str:
+        """What a failure is called by."""
+
+    @property
+    def dataset(self) -> str:
+        """Name of a `Prepared`."""
+
+    @property
+    def seed(self) -> int:
+        """Of everything."""
+
+    def complete(self, data: Prepared) -> None:
+        """Do it and keep what came of it, unless that was done before."""
+
+    def load(self, data: Prepared) -> R:
+        """What `complete` kept."""
+
+
+def run(jobs: Sequence[Work[R]], data: Mapping[str, Prepared], workers: int, title: str) -> list[R]:
     """All jobs in their order; a bar says how far."""
     context = multiprocessing.get_context("spawn")
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     with ProcessPoolExecutor(workers, context, initializer=one_thread) as pool, Progress(*columns) as bar:
         task = bar.add_task(title, total=len(jobs))
-        waiting = {pool.submit(complete, job, data[job.dataset]): job for job in jobs}
+        waiting = {pool.submit(job.complete, data[job.dataset]): job for job in jobs}
         for future in as_completed(waiting):
             if (error := future.exception()) is not None:
                 pool.shutdown(wait=False, cancel_futures=True)
                 job = waiting[future]
-                raise HigrError(f"{job.model} on {job.dataset}, seed {job.seed}: {error}") from error
+                raise HigrError(f"{job.name} on {job.dataset}, seed {job.seed}: {error}") from error
             bar.advance(task)
-    return [load(job, data[job.dataset]) for job in jobs]
-
-
-def complete(job: Job, data: Prepared) -> None:
-    """Train and measure, unless that was done before."""
-    path = job.folder(data)
-    if (path / "figures.json").is_file():
-        return
-    path.mkdir(parents=True, exist_ok=True)
-    config = RunConfig.model_validate(_merged(data.config.model_dump(mode="json"), job.changes))
-    config = config.model_copy(update={"seed": job.seed})
-    catalog = data.catalog(job.seed)
-    recommenders, figures = trained(job.model, job.rows, data, config, catalog, job.training_slates)
-    figures["decode_seconds"] = {}
-    for size in job.sizes:
-        test = data.test_set(job.split, size, catalog, job.most)
-        for row, recommender in recommenders.items():
-            started = time.perf_counter()
-            generated = test.generate(row, recommender, size)
-            figures["decode_seconds"][f"{row}@{size}"] = time.perf_counter() - started
-            test.measure(generated, size).save(path / f"{row}-{size}.parquet")
-    if job.lengths:
-        test = data.test_set(job.split, LONGEST, catalog, job.lengths)
-        for row, recommender in recommenders.items():
-            for length, generated in _of_every_length(test, row, recommender):
-                test.measure(generated, length).save(path / f"length-{row}-{length}.parquet")
-    write_json(path / "figures.json", figures)
-
-
-def load(job: Job, data: Prepared) -> Result:
-    """What `complete` kept."""
-    path = job.folder(data)
-    measured = {
-        row: {size: Measured.load(path / f"{row}-{size}.parquet") for size in job.sizes} for row in job.rows
-    }
-    lengths = {
-        row: {
-            length: Measured.load(path / f"length-{row}-{length}.parquet") for length in range(1, LONGEST + 1)
-        }
-        for row in (job.rows if job.lengths else ())
-    }
-    return Result(job, measured, lengths, read_json(path / "figures.json"))
+    return [job.load(data[job.dataset]) for job in jobs]
 
 
 def _of_every_length(test: HeldOut, row: str, recommender: Recommender) -> Iterator[tuple[int, list[Slate]]]:

@@ -37,11 +37,13 @@ def align(
     config: RunConfig,
     progress: Progress = no_progress,
     directory: Path | None = None,
+    world: World | None = None,
 ) -> list[dict[str, Any]]:
     """Align in place on pairs from the training slates of `user_share` of the users, under guard.
 
     Args:
         tokenizer: its codebooks say what "similar" means to the diversity negative.
+        world: what `reward: simulator` asks; None: the one that the configuration and its seed describe.
         directory: of checkpoints, steps.jsonl, guard.jsonl and pairs.html; None: nothing is written.
 
     Returns:
@@ -53,7 +55,7 @@ def align(
     _check_tokenizer(model, catalog, tokenizer)
     settings = config.align
     codebooks = torch.from_numpy(tokenizer.codebooks)
-    slates = _of_some_users(data.split("train"), settings.user_share, config.seed)
+    slates = of_some_users(data.split("train"), settings.user_share, config.seed)
     training, held_out = (
         AlignmentSet.build(part, data, history, catalog, codebooks, model, config)
         for part in (slates, data.split("validation"))
@@ -70,12 +72,13 @@ def align(
             settings.preference,
             training.signals,
         )
+    simulated = settings.objective == "f_grpo" and settings.reward == "simulator"
     objective = build_objective(
         model,
         catalog,
         settings,
         slate_size=config.training.target_size,
-        world=World(config.data.simulator, config.seed) if settings.reward == "simulator" else None,
+        world=world or (World(config.data.simulator, config.seed) if simulated else None),
         users=training.users,
         held_out_users=held_out.users,
     )
@@ -112,7 +115,8 @@ def _check_tokenizer(model: HiGR, catalog: Catalog, tokenizer: Tokenizer) -> Non
             )
 
 
-def _of_some_users(slates: pa.Table, share: float, seed: int) -> pa.Table:
+def of_some_users(slates: pa.Table, share: float, seed: int) -> pa.Table:
+    """The slates of a share of their users, drawn by seed."""
     if share == 1:
         return slates
     users = sorted(set(slates["user_id"].to_pylist()))

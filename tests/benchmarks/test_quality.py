@@ -10,7 +10,7 @@ from benchmarks import quality
 from benchmarks.quality import ABLATIONS, PRESETS, SCALES, TRAINED, chosen, plan, plan_tuning
 from benchmarks.quality_data import DATA, Prepared, configuration
 from benchmarks.quality_report import ORDER, assemble, exponent, markdown, variants
-from benchmarks.quality_runs import Job, Result, complete, load
+from benchmarks.quality_runs import Job, Result
 from higr.config import SIZES, RunConfig, load_config
 
 TINY = replace(PRESETS["quick"], seeds=1, most=30, training_slates=100, fewer=60, lengths=5)
@@ -36,15 +36,15 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Prepared:
 def test_every_row_of_the_table_is_measured_and_kept(world: Prepared) -> None:
     jobs = plan_tuning("beauty", TINY)
     for job in jobs:
-        complete(job, world)
-    settings = chosen([load(job, world) for job in jobs])
+        job.complete(world)
+    settings = chosen([job.load(world) for job in jobs])
     planned = plan("beauty", settings, TINY)
     for job in planned["main"]:
-        complete(job, world)
-    results = [load(job, world) for job in planned["main"]]
+        job.complete(world)
+    results = [job.load(world) for job in planned["main"]]
     document = assemble(
         {"beauty": {"main": results}},
-        {"beauty": [load(job, world) for job in jobs]},
+        {"beauty": [job.load(world) for job in jobs]},
         {"beauty": settings},
         (5, 10),
     )
@@ -65,11 +65,11 @@ def test_every_row_of_the_table_is_measured_and_kept(world: Prepared) -> None:
 
 def test_a_job_that_is_done_is_not_run_again(world: Prepared, monkeypatch: pytest.MonkeyPatch) -> None:
     job = Job("beauty", "popular", 0, {}, {"popular": ""}, most=30)
-    complete(job, world)
-    before = load(job, world).measured["popular"][5].values["ndcg@5"]
+    job.complete(world)
+    before = job.load(world).measured["popular"][5].values["ndcg@5"]
     monkeypatch.setattr(Prepared, "catalog", lambda *_: pytest.fail("it was run again"))
-    complete(job, world)
-    after = load(job, world).measured["popular"][5].values["ndcg@5"]
+    job.complete(world)
+    after = job.load(world).measured["popular"][5].values["ndcg@5"]
     assert np.array_equal(after, before, equal_nan=True)
 
 
@@ -91,8 +91,8 @@ def test_ablations_are_set_against_the_unchanged_model_of_their_seeds(world: Pre
     assert {job.training_slates for job in jobs} == {TINY.fewer}
     small = [replace(job, dataset="beauty") for job in jobs[:2]]
     for job in small:
-        complete(job, world)
-    rows = variants([load(job, world) for job in small], (5, 10))
+        job.complete(world)
+    rows = variants([job.load(world) for job in small], (5, 10))
     assert list(rows) == ["as it is", "generator_context False"]
     gap = rows["generator_context False"]["ndcg@5"]["mean"] - rows["as it is"]["ndcg@5"]["mean"]
     assert rows["generator_context False"]["difference"]["ndcg@5"]["mean"] == pytest.approx(gap, abs=1e-9)
