@@ -47,6 +47,11 @@ NEGATIVES: dict[str, dict[str, Any]] = {
     "orpo_diversity": {"ranking": 0, "interest": 0},
     "orpo_diversity_dissimilar": {"ranking": 0, "interest": 0, "diversity_form": "dissimilar_fill"},
 }
+POLICIES: dict[str, dict[str, Any]] = {
+    "orpo_creator_exposure": {"signals": [{"kind": "creator_exposure", "strength": 1.0, "negative": 3.0}]},
+    "orpo_freshness": {"signals": [{"kind": "freshness", "strength": 1.0, "negative": 3.0}]},
+}
+"""Business objectives beside the usual negatives, in the simulator, whose items have creators and dates."""
 DATASETS = ("kuairand", "simulator")
 
 
@@ -121,7 +126,8 @@ def chosen(results: Sequence[Result]) -> dict[str, Result]:
 def plan(dataset: str, best: Mapping[str, Mapping[str, Any]], preset: Preset) -> list[Job]:
     """All rows on the test period. best: row to fields of `align`."""
     rows = {NONE: {}, **best}
-    rows |= {row: {**best["orpo"], "preference": negatives} for row, negatives in NEGATIVES.items()}
+    preferences = NEGATIVES if dataset == "kuairand" else {**NEGATIVES, **POLICIES}
+    rows |= {row: {**best["orpo"], "preference": preference} for row, preference in preferences.items()}
     sizes = (5, 10) if dataset == "kuairand" else (5,)
     return [
         _job(dataset, row, seed, fields, preset, "test", sizes)

@@ -9,7 +9,7 @@ import numpy as np
 from rich.table import Table
 
 from benchmarks import pages
-from benchmarks.alignment_runs import NONE, WATCH, Result
+from benchmarks.alignment_runs import NONE, SIGNALS, WATCH, Result
 from benchmarks.pages import Tables, shown
 from higr.evaluation.compare import paired, summary
 from higr.evaluation.measured import Measured
@@ -22,7 +22,11 @@ SHOWN = {
     "intra_list_diversity": "diversity of categories",
     "repetition": "repetition",
     WATCH: "watched, s",
+    "creator_exposure": "creators seldom shown",
+    "freshness": "freshness",
 }
+
+COMPARED = ("ndcg", "intra_list_diversity", WATCH, *SIGNALS)
 
 
 def assemble(
@@ -95,7 +99,7 @@ def _tables(document: dict[str, Any]) -> Tables:
             body = [(row, *(shown(own.get(f"{name}@{size}")) for name in names)) for row, own in rows.items()]
             made.append((f"{data}, slates of {size}", [head, *body]))
             differences = document["difference"][data]
-            kept = [name for name in ("ndcg", "intra_list_diversity", WATCH) if name in names]
+            kept = [name for name in COMPARED if name in names]
             head = ("", *(f"{SHOWN[name]}@{size}, difference" for name in kept), f"NDCG@{size}, ratio")
             body = [
                 (

@@ -11,14 +11,16 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import torch
 
 from benchmarks.quality_data import Prepared, digest
 from benchmarks.quality_models import latest_slates
 from higr.align.align import align, of_some_users
 from higr.align.guard import guard_figures
+from higr.align.signals import Signals
 from higr.catalog import Catalog
-from higr.config import RunConfig
+from higr.config import PreferenceConfig, RunConfig
 from higr.data.simulator import World
 from higr.decode.recommender import HiGRRecommender
 from higr.evaluation.measured import Measured
@@ -27,9 +29,11 @@ from higr.model.higr import HiGR
 from higr.slate import Slate
 from higr.training.examples import build_examples, fit_profiles
 from higr.training.fit import fit
+from higr.training.targets import PADDING
 
 NONE, CONTINUED = "none", "continued"
 """Rows without alignment: as pretrained, and pretrained further on the slates that others are aligned on."""
+SIGNALS = ("creator_exposure", "freshness")
 WATCH = "watch_seconds"
 """Seconds the simulated user is expected to watch of a slate (`World.expected_watch`)."""
 
@@ -80,8 +84,12 @@ class Job:
             generated = test.generate(self.row, recommender, size)
             measured = test.measure(generated, size)
             if config.data.source == "simulator":
-                watched = watch_seconds(world_of(data), measured.users.tolist(), generated)
-                measured = replace(measured, values={**measured.values, f"{WATCH}@{size}": watched})
+                worth = {
+                    WATCH: watch_seconds(world_of(data), measured.users.tolist(), generated),
+                    **signal_means(data, catalog, test.slates, generated),
+                }
+                named = {f"{name}@{size}": values for name, values in worth.items()}
+                measured = replace(measured, values={**measured.values, **named})
             measured.save(path / f"{size}.parquet")
         write_json(path / "figures.json", figures)
 
@@ -169,6 +177,23 @@ def watch_seconds(world: World, users: Sequence[str], slates: Sequence[Slate]) -
     for row, slate in enumerate(slates):
         items[row, : len(slate.item_ids)] = world.item_rows(slate.item_ids)
     return world.expected_seconds(world.user_rows(users), items)
+
+
+def signal_means(
+    data: Prepared, catalog: Catalog, logged: pa.Table, slates: Sequence[Slate]
+) -> dict[str, np.ndarray]:
+    """Business signal (`higr.align.signals`) to its (S,) means over the items of each slate.
+
+    Args:
+        logged: (S) the logged slates, whose moments freshness is at.
+    """
+    config = PreferenceConfig.model_validate({"signals": [{"kind": kind} for kind in SIGNALS]})
+    signals = Signals.build(data.training, logged, catalog, config)
+    items = np.full((len(slates), max(len(slate.item_ids) for slate in slates)), PADDING)
+    for row, slate in enumerate(slates):
+        items[row, : len(slate.item_ids)] = [catalog.position[item] for item in slate.item_ids]
+    rows, there = np.arange(len(slates)), items != PADDING
+    return {kind: signals.values(kind, rows, items).sum(axis=1) / there.sum(axis=1) for kind in SIGNALS}
 
 
 def _configuration(data: Prepared, seed: int, align: Mapping[str, Any]) -> RunConfig:

@@ -7,15 +7,15 @@ import numpy as np
 import pytest
 
 from benchmarks import alignment
-from benchmarks.alignment import NEGATIVES, PRESETS, STRENGTHS, chosen, plan, plan_tuning, prepared
+from benchmarks.alignment import NEGATIVES, POLICIES, PRESETS, STRENGTHS, chosen, plan, plan_tuning, prepared
 from benchmarks.alignment_report import assemble, publish
-from benchmarks.alignment_runs import CONTINUED, NONE, WATCH, watch_seconds, world_of
+from benchmarks.alignment_runs import CONTINUED, NONE, SIGNALS, WATCH, watch_seconds, world_of
 from benchmarks.quality_data import Prepared
 from higr.files import read_json
 from higr.slate import Slate
 
 TINY = replace(PRESETS["quick"], seeds=1, most=30, training_slates=150, user_share=1.0, users=60)
-ROWS = (NONE, *STRENGTHS, CONTINUED, *NEGATIVES)
+ROWS = (NONE, *STRENGTHS, CONTINUED, *NEGATIVES, *POLICIES)
 
 
 @pytest.fixture(scope="module")
@@ -64,6 +64,7 @@ def test_every_row_of_the_table_is_measured(world: Prepared, tmp_path: Path) -> 
         for name in ("ndcg@5", "effective_view_hit@5", "intra_list_diversity@5", "repetition@5"):
             assert 0 <= rows[row][name]["low"] <= rows[row][name]["mean"] <= rows[row][name]["high"] <= 1
         assert rows[row][f"{WATCH}@5"]["mean"] > 0
+        assert all(0 <= rows[row][f"{signal}@5"]["mean"] <= 1 for signal in SIGNALS)
     page = (tmp_path / "alignment.md").read_text()
     assert page.count("\n## ") == 3
     assert all(f"| {row} |" in page for row in ROWS)
