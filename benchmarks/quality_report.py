@@ -9,10 +9,11 @@ from typing import Any
 import numpy as np
 from rich.table import Table
 
+from benchmarks import pages
+from benchmarks.pages import Tables, shown
 from benchmarks.quality_runs import Result
 from higr.evaluation.compare import compare, paired, summary
 from higr.evaluation.measured import Measured
-from higr.files import atomic_file, write_json
 
 SUBJECT = "higr"
 AS_IT_IS = "as it is"
@@ -170,36 +171,25 @@ def _setting(result: Result, best: Mapping[str, Result]) -> dict[str, Any]:
 
 def publish(document: dict[str, Any], path: Path) -> None:
     """<path>.json and <path>.md."""
-    write_json(path.with_suffix(".json"), document)
-    with atomic_file(path.with_suffix(".md")) as aside:
-        aside.write_text(markdown(document))
+    pages.publish(document, markdown(document), path)
 
 
 def tables(document: dict[str, Any]) -> list[Table]:
     """For the terminal."""
-    made = []
-    for title, rows in _tables(document):
-        table = Table(*rows[0], title=title, title_justify="left")
-        for row in rows[1:]:
-            table.add_row(*row)
-        made.append(table)
-    return made
+    return pages.terminal(_tables(document))
 
 
 def markdown(document: dict[str, Any]) -> str:
     machine = document["machine"]
-    lines = [
+    head = (
         f"Preset `{document['preset']}`; one thread a training, {machine['cpu']}, torch {machine['torch']}. "
-        "Mean and 95 % interval over users and seeds; differences are paired. Made by `make bench-quality`.",
-    ]
-    for title, rows in _tables(document):
-        lines += ["", f"## {title}", "", _line(rows[0]), "|---" + "|---:" * (len(rows[0]) - 1) + "|"]
-        lines += [_line(row) for row in rows[1:]]
-    return "\n".join(lines) + "\n"
+        "Mean and 95 % interval over users and seeds; differences are paired. Made by `make bench-quality`."
+    )
+    return pages.markdown(head, _tables(document))
 
 
-def _tables(document: dict[str, Any]) -> list[tuple[str, list[tuple[str, ...]]]]:
-    made = []
+def _tables(document: dict[str, Any]) -> Tables:
+    made: Tables = []
     for data, rows in document["datasets"].items():
         for size in (5, 10):
             made.append((f"{data}, slates of {size}", _accuracy(rows, size)))
@@ -217,7 +207,7 @@ def _accuracy(rows: dict[str, Any], size: int) -> list[tuple[str, ...]]:
     table: list[tuple[str, ...]] = [("", *(f"{head}@{size}" for head in SHOWN.values()), f"coverage@{size}")]
     for row in ORDER:
         if row in rows:
-            cells = (_shown(rows[row].get(f"{name}@{size}")) for name in SHOWN)
+            cells = (shown(rows[row].get(f"{name}@{size}")) for name in SHOWN)
             table.append((row, *cells, f"{rows[row][f'coverage@{size}']:.3f}"))
     return table
 
@@ -227,7 +217,7 @@ def _against(document: dict[str, Any], data: str, size: int) -> list[tuple[str, 
     for rival in ORDER:
         if rival in document["paired"][data]:
             value = document["paired"][data][rival][f"ndcg@{size}"]
-            table.append((rival, _shown(value), _shown(value["ratio"]), f"{value['p_adjusted']:.4f}"))
+            table.append((rival, shown(value), shown(value["ratio"]), f"{value['p_adjusted']:.4f}"))
     return table
 
 
@@ -270,20 +260,10 @@ def _variant_rows(rows: dict[str, Any]) -> list[tuple[str, ...]]:
                 row,
                 f"{own['parameters']:,.0f}",
                 f"{own['validation_loss']:.4f}",
-                _shown(own["ndcg@5"]),
-                _shown(own["ndcg@10"]),
-                _shown(own["difference"]["ndcg@5"]) if "difference" in own else "",
+                shown(own["ndcg@5"]),
+                shown(own["ndcg@10"]),
+                shown(own["difference"]["ndcg@5"]) if "difference" in own else "",
                 f"{own['train_seconds']:.0f}",
             )
         )
     return table
-
-
-def _shown(value: dict[str, float] | None) -> str:
-    if value is None:
-        return ""
-    return f"{value['mean']:.4f} ({value['low']:.4f} to {value['high']:.4f})"
-
-
-def _line(cells: Sequence[str]) -> str:
-    return "| " + " | ".join(cells) + " |"
