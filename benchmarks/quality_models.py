@@ -16,9 +16,12 @@ from higr.baseline.popularity import Popularity
 from higr.catalog import Catalog
 from higr.config import ModelConfig, RunConfig
 from higr.data.prepared import PreparedData
+from higr.decode.beam import beam_search
 from higr.decode.recommender import HiGRRecommender
+from higr.decode.slate import DecodedSlates, ItemStep
+from higr.eligibility import Exclusions, pick_items
 from higr.model.higr import HiGR
-from higr.model.inputs import ProfileVocabulary
+from higr.model.inputs import ContextBatch, ProfileVocabulary
 from higr.peers.build import Kind, build_peer
 from higr.peers.onerec import OneRec
 from higr.peers.onerec_decode import Rule
@@ -39,7 +42,8 @@ def trained(
 
     Args:
         model: higr, onerec, onerec_moe, tiger, sasrec, incumbent or popular.
-        rows: row to rule of decoding.
+        rows: row to rule of decoding: OneRec's session or greedy; HiGR's is empty, or `first`, which
+            serves the likeliest items of the first position as the slate. `RULE/W` sets the beam's width.
         latest: training slates, the latest ones; 0: all.
     """
     prepared = latest_slates(data.training, latest)
@@ -84,10 +88,29 @@ def build(kind: str, config: ModelConfig, catalog: Catalog, profiles: ProfileVoc
     return build_peer(cast(Kind, kind), config, *shape, len(catalog), catalog.tokenizer_id)
 
 
+class FirstPosition(HiGRRecommender):
+    """HiGR as a model of one next item: the slate is the first position's beam, no slate is planned."""
+
+    @torch.inference_mode()
+    def _decode(self, batch: ContextBatch, slate_size: int, excluded: list[list[int]]) -> DecodedSlates:
+        eligibility, tree = Exclusions(self._tree, excluded, strikes=0), self._tree
+        context = self.model.encode(batch, self.catalog.code_tensor)
+        plan, _ = self.model.plan_step(context, 0, None, None)
+        width = max(self.beam_width, slate_size)
+        beams = beam_search(eligibility, width, ItemStep(self.model, context, 0, plan))
+        scores = beams.scores[:, :slate_size]
+        items = [pick_items(eligibility, leaves) for leaves in beams.leaves[:, :slate_size].unbind(dim=1)]
+        found = torch.stack([tree.catalog_positions(slots) for slots in items], dim=1)
+        return DecodedSlates(torch.where(scores > -torch.inf, found, -1), scores)
+
+
 def _recommender(model: Any, catalog: Catalog, beam: int, rule: str, disabled: Iterable[str]) -> Recommender:
+    rule, _, width = rule.partition("/")
+    beam = int(width or beam)
     match model:
         case HiGR():
-            return HiGRRecommender(model, catalog, beam, disabled)
+            kind = FirstPosition if rule == "first" else HiGRRecommender
+            return kind(model, catalog, beam, disabled)
         case OneRec():
             return OneRecRecommender(model, catalog, beam, cast(Rule, rule), disabled)
         case Tiger():

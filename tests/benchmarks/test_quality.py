@@ -6,9 +6,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from benchmarks import quality
+from benchmarks import quality, quality_tries
 from benchmarks.quality import ABLATIONS, PRESETS, SCALES, TRAINED, chosen, plan, plan_tuning
 from benchmarks.quality_data import DATA, Prepared, configuration
+from benchmarks.quality_models import trained
 from benchmarks.quality_report import ORDER, assemble, exponent, markdown, variants
 from benchmarks.quality_runs import Job, Result
 from higr.config import SIZES, RunConfig, load_config
@@ -104,6 +105,35 @@ def test_models_are_tuned_with_equal_budgets_and_never_on_the_test_period() -> N
     assert set(counts.values()) == {3}
     assert {job.split for job in jobs} == {"validation"}
     assert all(job.seed not in range(PRESETS["full"].seeds) for job in jobs)
+
+
+def test_tries_are_decoded_in_every_way_on_validation_alone(world: Prepared) -> None:
+    planned = quality_tries.plan()
+    assert {job.split for job in planned.values()} == {"validation"}
+    assert {job.seed for job in planned.values()} == {quality.TUNING_SEED}
+    few = replace(planned["HiGR"], dataset="beauty", most=30, training_slates=60)
+    complete(few, world)
+    result = load(few, world)
+    rows = quality_tries.table({"HiGR": result})
+    assert [row["decoding"] for row in rows] == list(quality_tries.DECODINGS["higr"])
+    for row in rows:
+        values = result.measured[row["decoding"]][5].values["ndcg@5"]
+        assert row["ndcg@5"] == np.nanmean(values)
+        assert row["error"] == pytest.approx(np.nanstd(values) / np.sqrt((~np.isnan(values)).sum()))
+
+
+def test_without_a_plan_the_slate_begins_as_with_one(world: Prepared) -> None:
+    """Both take the likeliest item of the first position; its others follow from the same beam."""
+    job = Job("beauty", "higr", 0, {}, {"plan": "/40", "none": "first/40"})
+    catalog = world.catalog(0)
+    config = world.config.model_copy(update={"seed": 0})
+    made, _ = trained("higr", job.rows, world, config, catalog, 60)
+    test = world.test_set("validation", 5, catalog, 30)
+    planned, first = (test.generate(row, recommender, 5) for row, recommender in made.items())
+    assert [slate.item_ids[0] for slate in planned] == [slate.item_ids[0] for slate in first]
+    assert all(
+        len(slate.item_ids) == 5 and sorted(slate.scores)[::-1] == list(slate.scores) for slate in first
+    )
 
 
 @pytest.mark.parametrize("name", DATA)
