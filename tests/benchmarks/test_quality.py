@@ -112,8 +112,8 @@ def test_tries_are_decoded_in_every_way_on_validation_alone(world: Prepared) -> 
     assert {job.split for job in planned.values()} == {"validation"}
     assert {job.seed for job in planned.values()} == {quality.TUNING_SEED}
     few = replace(planned["HiGR"], dataset="beauty", most=30, training_slates=60)
-    complete(few, world)
-    result = load(few, world)
+    few.complete(world)
+    result = few.load(world)
     rows = quality_tries.table({"HiGR": result})
     assert [row["decoding"] for row in rows] == list(quality_tries.DECODINGS["higr"])
     for row in rows:
