@@ -4,7 +4,7 @@
 <out>/data               the prepared data
 <out>/features           the feature store
 <out>/evaluation.json    figures and example slates
-<out>/reports/           tokenizer.html, evaluation.html
+<out>/reports/           tokenizer.html, pairs.html (where alignment made pairs), evaluation.html
 <out>/summary.json       stages, durations, cache hits, figures, paths
 """
 
@@ -18,7 +18,7 @@ from higr.config import RunConfig
 from higr.files import atomic_directory, atomic_file, write_json
 from pipelines.local import LocalRun
 
-REPORTS = {"tokenize": "tokenizer.html", "evaluate": "evaluation.html"}
+REPORTS = {"tokenize": "tokenizer.html", "align": "pairs.html", "evaluate": "evaluation.html"}
 """Stage to the name of its page."""
 
 
@@ -28,8 +28,12 @@ def publish(run: LocalRun, config: RunConfig, out: Path) -> dict[str, Any]:
         with atomic_directory(out / name) as aside:
             shutil.copytree(run.artifacts[name], aside, dirs_exist_ok=True)
     _copy(run.artifacts["evaluation"] / "evaluation.json", out / "evaluation.json")
-    pages = {"tokenize": run.artifacts["tokenizer_report"], "evaluate": run.artifacts["evaluation_report"]}
-    reports = publish_reports(pages, out)
+    pages = {
+        "tokenize": run.artifacts["tokenizer_report"],
+        "align": run.artifacts["pairs_report"],
+        "evaluate": run.artifacts["evaluation_report"],
+    }
+    reports = publish_reports({stage: page for stage, page in pages.items() if page.is_file()}, out)
     summary = {
         "name": config.name,
         "source": config.data.source,

@@ -38,6 +38,7 @@ class Outputs(NamedTuple):
     evaluation: Artifact
     features: Artifact
     tokenizer_report: HTML
+    pairs_report: HTML
     evaluation_report: HTML
     prepare_metrics: Metrics
     tokenize_metrics: Metrics
@@ -118,6 +119,7 @@ def training_pipeline(
             evaluation=evaluated.outputs["evaluation"],
             features=features.outputs["store"],
             tokenizer_report=tokenized.outputs["report"],
+            pairs_report=aligned.outputs["report"],
             evaluation_report=evaluated.outputs["report"],
             prepare_metrics=prepared.outputs["metrics"],
             tokenize_metrics=tokenized.outputs["metrics"],

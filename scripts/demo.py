@@ -180,6 +180,7 @@ def _summary(done: LocalRun, run: Path, seconds: float) -> None:
     for name, path in (
         (f"bundle {version}", "bundle"),
         ("semantic IDs", "reports/tokenizer.html"),
+        ("preference pairs", "reports/pairs.html"),
         ("evaluation", "reports/evaluation.html"),
         ("drift", "drift/drift.html"),
         ("drift gauges", "drift/drift.prom"),

@@ -71,7 +71,7 @@ def test_it_leaves_what_people_look_for(first):
     assert PreparedData.load(first.out / "data").users.num_rows == 60
     assert (first.out / "features" / "online.db").is_file()
     assert {"data", "bundle", "features"} <= set(first.summary["paths"])
-    for page in ("tokenizer", "evaluation"):
+    for page in ("tokenizer", "pairs", "evaluation"):
         assert "<html" in (first.out / "reports" / f"{page}.html").read_text().lower()
     assert all(stage["seconds"] > 0 for stage in first.summary["stages"])
     assert all(Path(path).exists() for path in first.summary["paths"].values() if isinstance(path, str))

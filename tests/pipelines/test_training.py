@@ -74,6 +74,7 @@ def test_outputs(spec):
         "evaluation": ("evaluate", "evaluation"),
         "features": ("materialise", "store"),
         "tokenizer_report": ("tokenize", "report"),
+        "pairs_report": ("align", "report"),
         "evaluation_report": ("evaluate", "report"),
         **{f"{name}_metrics": (name, "metrics") for name in GRAPH},
     }
