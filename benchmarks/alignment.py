@@ -126,6 +126,8 @@ def chosen(results: Sequence[Result]) -> dict[str, Result]:
 def plan(dataset: str, best: Mapping[str, Mapping[str, Any]], preset: Preset) -> list[Job]:
     """All rows on the test period. best: row to fields of `align`."""
     rows = {NONE: {}, **best}
+    if dataset == "simulator":
+        rows["f_grpo_simulator"] = {**best["f_grpo"], "reward": "simulator"}
     preferences = NEGATIVES if dataset == "kuairand" else {**NEGATIVES, **POLICIES}
     rows |= {row: {**best["orpo"], "preference": preference} for row, preference in preferences.items()}
     sizes = (5, 10) if dataset == "kuairand" else (5,)

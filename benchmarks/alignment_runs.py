@@ -120,9 +120,7 @@ class Job:
             )
             fit(model, examples, held_out, catalog.code_tensor, settings, config.seed)
             return {"seconds": time.perf_counter() - started, "slates": len(examples)}
-        world = world_of(data) if config.align.reward == "simulator" else None
-        tokenizer = data.tokenizer(self.seed)
-        curve = align(model, prepared, data.history, catalog, tokenizer, config, world=world)
+        curve = align(model, prepared, data.history, catalog, data.tokenizer(self.seed), config)
         guard = {name: value for name, value in guard_figures(curve).items() if name != "guard_message"}
         return {"seconds": time.perf_counter() - started, "pairs": curve[0]["pairs"], **guard}
 

@@ -193,7 +193,7 @@ def realign(
     """Align the model of a bundle on the feedback since a moment: another bundle, whose parent it is.
 
     Tokenizer, catalogue, baseline and drift reference are the parent's, so is the configuration. The model
-    sees the window once, `align.realign_learning_rate` is its step, and the newest
+    takes `align.epochs` passes over the window at `align.realign_learning_rate`; the newest
     `data.validation_fraction` of the window is what it is watched on. Curves are in `OUT.align`, beside the
     bundle.
 
@@ -203,11 +203,20 @@ def realign(
 
     Raises:
         BundleError: `bundle` is no sound bundle.
-        InputError: `out` exists, or lies in the bundle; the data has no window to learn from and to be
-            watched on; the bundle's configuration is not of this version; another section is
-            overridden.
+        InputError: `out` exists, or lies in the bundle, or its curves would replace one; the data has no
+            window to learn from and to be watched on; the bundle's configuration is not of this version;
+            a field is overridden that cannot be.
     """
     check_target(bundle, out)
+    curves = out.with_name(f"{out.name}.align")
+    if (curves / "manifest.json").exists():
+        raise InputError(f"{curves}, where the curves of {out} go, is a bundle; give another --out")
+    for name in ("align.learning_rate", "align.user_share"):
+        if name in (overrides or {}):
+            raise InputError(
+                f"--set {name}: realign takes all users of its window, at align.realign_learning_rate; "
+                "set that one"
+            )
     if other := [name for name in overrides or {} if not name.startswith(("align.", "training."))]:
         raise InputError(
             f"--set {other[0]}: a bundle keeps its configuration; only align and training can be set"
@@ -234,6 +243,8 @@ def realign(
     if not World.join(config.training.parallel).first:
         return figures
     model.save(work / "model")
+    with atomic_directory(curves) as aside:
+        _save_curves("align", curve, work, aside)
     written = realigned_bundle(
         parent,
         out,
@@ -242,8 +253,6 @@ def realign(
         config=config.model_dump(mode="json"),
         metrics={"realign": figures},
     )
-    with atomic_directory(out.with_name(f"{out.name}.align")) as aside:
-        _save_curves("align", curve, work, aside)
     shutil.rmtree(work)
     return {"version": written.version, "parent": parent.version, **figures}
 

@@ -37,13 +37,11 @@ def align(
     config: RunConfig,
     progress: Progress = no_progress,
     directory: Path | None = None,
-    world: World | None = None,
 ) -> list[dict[str, Any]]:
     """Align in place on pairs from the training slates of `user_share` of the users, under guard.
 
     Args:
         tokenizer: its codebooks say what "similar" means to the diversity negative.
-        world: what `reward: simulator` asks; None: the one that the configuration and its seed describe.
         directory: of checkpoints, steps.jsonl, guard.jsonl and pairs.html; None: nothing is written.
 
     Returns:
@@ -72,13 +70,16 @@ def align(
             settings.preference,
             training.signals,
         )
-    simulated = settings.objective == "f_grpo" and settings.reward == "simulator"
+    world = (
+        _world(data, config) if settings.objective == "f_grpo" and settings.reward == "simulator" else None
+    )
     objective = build_objective(
         model,
         catalog,
         settings,
         slate_size=config.training.target_size,
-        world=world or (World(config.data.simulator, config.seed) if simulated else None),
+        disabled=data.disabled,
+        world=world,
         users=training.users,
         held_out_users=held_out.users,
     )
@@ -113,6 +114,18 @@ def _check_tokenizer(model: HiGR, catalog: Catalog, tokenizer: Tokenizer) -> Non
                 f"align: the model speaks codes of tokenizer {model.tokenizer_id or 'none'}, the {part} is "
                 f"of {built_with or 'none'}; pairs would be of other items: take all from one run or bundle"
             )
+
+
+def _world(data: PreparedData, config: RunConfig) -> World:
+    """The one that the log is of, which need not be that of this run's seed."""
+    world = World(config.data.simulator, data.report["seed"])
+    names = ["item_id", "category"]
+    if world.items.table.select(names).to_pydict() != data.items.select(names).to_pydict():
+        raise InputError(
+            "align.reward is simulator, but the data is not of the world that data.simulator describes; "
+            "take the configuration that the data was prepared with"
+        )
+    return world
 
 
 def of_some_users(slates: pa.Table, share: float, seed: int) -> pa.Table:

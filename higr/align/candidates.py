@@ -4,13 +4,17 @@ from dataclasses import dataclass
 from typing import Self
 
 import numpy as np
+import pyarrow as pa
+import torch
 from torch import Tensor
 
 from higr.align.negatives import among
 from higr.align.signals import Signals
+from higr.catalog import Catalog
 from higr.config import PreferenceConfig, TrainingConfig
 from higr.data.schemas import Feedback
-from higr.training.exposures import PADDING, Exposures, cut, to_front
+from higr.training.exposures import PADDING, Exposures, cut, exposures, to_front
+from higr.training.targets import Targets
 
 
 @dataclass(frozen=True)
@@ -68,6 +72,23 @@ class Candidates:
         worth, due = ((among(items, slate) * strength).sum(axis=1) for slate in (slates, positives))
         unengaged = to_front(items, (items != PADDING) & ~engaged, shown.feedback)
         return cls(shown.rows, number, positives, lengths, unengaged, slates, worth < due)
+
+
+def positives(
+    slates: pa.Table,
+    catalog: Catalog,
+    config: PreferenceConfig,
+    training: TrainingConfig,
+    signals: Signals | None,
+) -> Targets:
+    """The positives alone, of the slates with at least `training.min_engaged` engaged items."""
+    rows, items = [np.empty(0, np.int64)], [np.empty((0, training.target_size), np.int64)]
+    for shown in exposures(slates, catalog):
+        candidates = Candidates.of(shown, config, training, signals, None)
+        enough = candidates.engaged >= training.min_engaged
+        rows.append(candidates.rows[enough])
+        items.append(candidates.positives[enough])
+    return Targets(torch.from_numpy(np.concatenate(rows)), torch.from_numpy(np.concatenate(items)))
 
 
 def _once(items: np.ndarray, score: np.ndarray) -> np.ndarray:

@@ -8,6 +8,7 @@ import pyarrow as pa
 import torch
 from torch import Tensor
 
+from higr.align.candidates import positives
 from higr.align.pairs import Pairs, build_pairs
 from higr.align.signals import Signals
 from higr.catalog import Catalog
@@ -19,7 +20,7 @@ from higr.model.higr import HiGR
 from higr.model.inputs import encode_contexts
 from higr.slate import UserContext
 from higr.training.examples import Examples
-from higr.training.targets import PADDING, Targets, build_targets
+from higr.training.targets import PADDING, Targets
 
 BATCH = 256
 """Contexts whose own slates are decoded at once."""
@@ -61,15 +62,16 @@ class AlignmentSet:
         """
         preference, training = config.align.preference, config.training
         contexts = history.contexts(slates)
-        if config.align.objective == "f_grpo":
-            targets = build_targets(slates, catalog, training.model_copy(update={"pad_with_exposed": False}))
-            targets = Targets(targets.rows, targets.items[:, None])
-            return cls(slates, _examples(targets, contexts, catalog, model), None, None)
         signals = Signals.build(data, slates, catalog, preference) if preference.signals else None
+        if config.align.objective == "f_grpo":
+            liked = positives(slates, catalog, preference, training, signals)
+            targets = Targets(liked.rows, liked.items[:, None])
+            return cls(slates, _examples(targets, contexts, catalog, model), None, signals)
         own = None
         if preference.on_policy:
             recommender = HiGRRecommender(model, catalog, config.decode.beam_width, data.disabled)
-            own = own_slates(recommender, contexts, training.target_size)
+            seen = config.evaluation.exclude_seen
+            own = own_slates(recommender, contexts, training.target_size, exclude_seen=seen)
         pairs = build_pairs(
             slates, catalog, codebooks, preference, training, config.seed, signals=signals, own=own
         )
@@ -88,8 +90,12 @@ class AlignmentSet:
         return {"contexts": len(self.examples)} if self.pairs is None else self.pairs.counts
 
 
-def own_slates(recommender: HiGRRecommender, contexts: Sequence[UserContext], size: int) -> Tensor:
-    """What the model would show now, nothing of the history again.
+def own_slates(
+    recommender: HiGRRecommender, contexts: Sequence[UserContext], size: int, *, exclude_seen: bool
+) -> Tensor:
+    """What the model would show now.
+
+    exclude_seen: nothing of the history again.
 
     Returns:
         (S, size) int64 catalogue positions, PADDING behind the end.
@@ -97,7 +103,8 @@ def own_slates(recommender: HiGRRecommender, contexts: Sequence[UserContext], si
     own = torch.full((len(contexts), size), PADDING)
     for low in range(0, len(contexts), BATCH):
         part = contexts[low : low + BATCH]
-        slates = recommender.recommend(part, size, [frozenset(context.item_ids) for context in part])
+        exclude = [frozenset(context.item_ids) if exclude_seen else frozenset() for context in part]
+        slates = recommender.recommend(part, size, exclude)
         for row, slate in enumerate(slates, start=low):
             positions = [recommender.catalog.position[item] for item in slate.item_ids]
             own[row, : len(positions)] = torch.tensor(positions, dtype=torch.int64)

@@ -1,7 +1,9 @@
 """F-GRPO (arXiv 2605.12995) adapted to slates: what is in a slate and its order are rewarded apart."""
 
+from collections.abc import Collection
 from typing import Self
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -31,6 +33,8 @@ class FGRPO(Objective):
     Args:
         catalog: what slates are drawn from; an item goes by its own codes, never by a stand-in's.
         slate_size: items of a drawn slate.
+        disabled: items that are never drawn. All others may be, also what a user has seen: rewards are of
+            logged slates, which hold such items, too.
         watch: rewards both phases with what the user would watch; None: coverage, and NDCG of the order.
     """
 
@@ -41,12 +45,14 @@ class FGRPO(Objective):
         config: AlignConfig,
         slate_size: int,
         watch: SimulatedWatch | None,
+        disabled: Collection[str] = (),
     ) -> None:
         super().__init__(model, catalog.code_tensor)
         self.count, self.order_weight, self.slate_size = config.rollouts, config.order_weight, slate_size
         tree = catalog.tree
-        if catalog.stand_ins is not None:
-            tree = PrefixTree(catalog.codes, catalog.codebook_size)
+        if catalog.stand_ins is not None or disabled:
+            active = ~np.isin(catalog.item_ids, list(disabled))
+            tree = PrefixTree(catalog.codes, catalog.codebook_size, active)
         self._everything = Shared(Exclusions(tree, [()], strikes=slate_size))
         self._watch = Shared(watch)
         self.model.eval()

@@ -9,6 +9,7 @@ Preference losses compare two slates, so they can be driven down while the likel
 what is decoded with it (arXiv 2402.13228). How it is measured, and all limits, are not reported by the paper.
 """
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -20,7 +21,7 @@ from torch import Tensor
 
 from higr.align.distance import Start
 from higr.catalog import Catalog
-from higr.config import EvaluationConfig, GuardConfig, RunConfig
+from higr.config import GuardConfig, RunConfig
 from higr.data.context import HistoryIndex
 from higr.data.prepared import PreparedData
 from higr.decode.recommender import HiGRRecommender
@@ -85,7 +86,9 @@ class Guard:
             encode_contexts([contexts[i] for i in targets.rows], catalog, model.profiles, model.config),
             targets,
         )
-        drawn = EvaluationConfig(k=self.k, max_slates=max(1, self.limits.slates))
+        drawn = config.evaluation.model_copy(
+            update={"k": self.k, "max_slates": max(1, self.limits.slates), "min_exposed": 1}
+        )
         self._held_out = HeldOut.draw(slates, contexts, data.items, drawn, config.seed)
         self._recommender = HiGRRecommender(model, catalog, BEAM_WIDTH, data.disabled)
         self._start: tuple[_Measured, Start] | None = None
@@ -134,7 +137,7 @@ class Guard:
         ).values
         return _Measured(
             loss / done,
-            max(0.0, distance / done),
+            distance / done,
             values[f"effective_view_hit@{self.k}"],
             values[f"intra_list_diversity@{self.k}"],
         )
@@ -158,6 +161,8 @@ def judge(start: _Measured, now: _Measured, limits: GuardConfig, k: int) -> str 
     Hits and diversity are compared slate by slate, and a drop counts less `SURE` standard errors.
     """
     found = []
+    if not math.isfinite(now.loss + now.distance):
+        found.append(f"loss is {now.loss} nats a code, distance from the start {now.distance}")
     rise = now.loss / start.loss - 1 if start.loss else 0.0
     if rise > limits.max_loss_rise:
         found.append(
@@ -182,9 +187,7 @@ def judge(start: _Measured, now: _Measured, limits: GuardConfig, k: int) -> str 
         )
     if not found:
         return None
-    return (
-        "; ".join(found) + "; lower align.learning_rate or the weight of the preference, or raise the limit"
-    )
+    return "; ".join(found) + "; lower the learning rate or the weight of the preference, or raise the limit"
 
 
 def _drop(before: np.ndarray, after: np.ndarray) -> tuple[float, float]:

@@ -6,7 +6,7 @@ users are simulated, their world; these are no weights: not trained, not saved, 
 
 import copy
 from abc import abstractmethod
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 import torch
 from torch import Tensor
@@ -99,6 +99,7 @@ def build_objective(
     config: AlignConfig,
     *,
     slate_size: int | None = None,
+    disabled: Collection[str] = (),
     world: World | None = None,
     users: Sequence[str] = (),
     held_out_users: Sequence[str] = (),
@@ -107,6 +108,7 @@ def build_objective(
 
     Args:
         slate_size: f_grpo: items of a drawn slate; None: as many as the model can plan.
+        disabled: f_grpo: items of the catalogue that are never drawn.
         world: f_grpo with `reward: simulator`: what rewards slates.
         users, held_out_users: the user of every training and of every validation example, likewise.
 
@@ -131,7 +133,7 @@ def build_objective(
                 "align.reward is simulator, but the data have no simulated world; set align.reward to logged"
             )
         watch = SimulatedWatch(world, catalog, users, held_out_users)
-    return FGRPO(model, catalog, config, slate_size or longest, watch)
+    return FGRPO(model, catalog, config, slate_size or longest, watch, disabled)
 
 
 def pair_log_probs(model: HiGR, batch: Examples, codes: Tensor) -> tuple[Tensor, Tensor]:

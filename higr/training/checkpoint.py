@@ -45,8 +45,8 @@ FREE_TO_CHANGE = {
     "save_every_steps",
 }
 """Settings that a resumed training may have otherwise: losses stay the same but for rounding, and, when
-a batch is parted in another way, for what dropout draws and for what balances experts
-(`higr.peers.moe`)."""
+a batch is parted in another way, for what dropout and F-GRPO draw and for what
+balances experts (`higr.peers.moe`)."""
 
 
 def identity(

@@ -3,7 +3,8 @@
 It knows neither model nor loss: an objective is a module that turns a batch of examples into the sum
 of its losses and the number of things predicted. A step's gradient is that of the sum over the whole
 batch divided by the whole number, so it is the same over one process or many, in one part or many, where
-the objective is a sum over examples; what balances experts (`higr.peers.moe`) is not.
+the objective is a sum over examples; what balances experts (`higr.peers.moe`) and
+what F-GRPO draws (`higr.align.f_grpo`) are not.
 
 An objective may have more to tell than its loss: a method `take()` that gives figures by name and forgets
 them. It is asked after every step and every validation; of several processes the first is asked.
@@ -276,9 +277,10 @@ class _Training:
 
     def _judge(self, epoch: int, train_loss: float | None, seen: Look | None) -> None:
         """Measure the weights, keep them if they are the best so far, and write it down."""
-        validation = self._validation()
-        figures = self.take()
         breach = seen.breach if seen is not None else None
+        lost = breach and seen is not None and not all(map(math.isfinite, seen.figures.values()))
+        validation = None if lost else self._validation()
+        figures = self.take()
         others = [record["validation_loss"] for record in self.curve]
         better = not breach and (validation is None or not others or validation < min(others))
         if better and (validation is not None or seen is not None):

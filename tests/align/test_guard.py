@@ -217,6 +217,7 @@ START = _Measured(1.0, 0.0, HITS, np.full(100, 0.8))
         (replace(START, diversity=np.full(100, 0.65)), None),
         (replace(START, diversity=np.full(100, 0.63)), "diversity@5 fell from 0.8000 to 0.6300, by 21%"),
         (replace(START, hits=np.ones(100), diversity=np.ones(100), loss=0.5), None),
+        (replace(START, loss=math.nan, distance=math.nan), "loss is nan nats a code"),
         (replace(START, loss=2.0, distance=3.0), "; distance from the start is 3 nats a code"),
     ],
 )

@@ -352,3 +352,12 @@ def test_configurations_that_f_grpo_cannot_have(settings: dict, said: str) -> No
     with pytest.raises(InputError, match=said):
         load_config("nano", {"align.objective": "f_grpo", **settings})
     load_config("nano", settings)
+
+
+def test_disabled_items_are_never_drawn() -> None:
+    config = AlignConfig(objective="f_grpo", rollouts=16)
+    objective = build_objective(model(sharp=1.0), CATALOG, config, slate_size=2, disabled=["i1", "i4"])
+    batch = pairs(8)
+    context = objective.model.encode(batch.contexts, CATALOG.code_tensor)
+    drawn = objective._draw(context, batch.targets.items[:, 0]).items[:, :16]
+    assert set(drawn.flatten().tolist()) - {PADDING} == {CATALOG.position[f"i{n}"] for n in (0, 2, 3, 5)}

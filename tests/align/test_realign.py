@@ -179,6 +179,12 @@ def unsound(folder: Path) -> dict[str, Any]:
     return {}
 
 
+def bundle_in_the_way(folder: Path) -> dict[str, Any]:
+    """Where the curves would go is the bundle."""
+    (folder / "bundle").rename(folder / "next.align")
+    return {"--bundle": folder / "next.align"}
+
+
 @pytest.mark.parametrize(
     ("make", "message"),
     [
@@ -190,6 +196,9 @@ def unsound(folder: Path) -> dict[str, Any]:
         (lambda _: {"--since": "yesterday"}, "--since 'yesterday' is no moment; write it as 2026-"),
         (lambda _: {"--since": "2999-01-01"}, "no slate since 2999-01-01T00:00:00+00:00; the newest of"),
         (lambda _: {"--set": "model.width=64"}, "--set model.width: a bundle keeps its configuration"),
+        (lambda _: {"--set": "align.learning_rate=0.1"}, "at align.realign_learning_rate; set that one"),
+        (lambda _: {"--set": "align.user_share=0.1"}, "realign takes all users of its window"),
+        (bundle_in_the_way, "next.align, where the curves of"),
         (lambda _: {"--set": "align.epochs=0"}, "align.epochs: Input should be greater than"),
     ],
 )

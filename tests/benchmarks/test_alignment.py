@@ -15,7 +15,7 @@ from higr.files import read_json
 from higr.slate import Slate
 
 TINY = replace(PRESETS["quick"], seeds=1, most=30, training_slates=150, user_share=1.0, users=60)
-ROWS = (NONE, *STRENGTHS, CONTINUED, *NEGATIVES, *POLICIES)
+ROWS = (NONE, *STRENGTHS, CONTINUED, "f_grpo_simulator", *NEGATIVES, *POLICIES)
 
 
 @pytest.fixture(scope="module")
