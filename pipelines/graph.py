@@ -27,10 +27,7 @@ STAGES: Mapping[str, Stage] = {
     "tokenize": Stage("Learn semantic IDs", ("tokenizer", "seed"), ("prepare",)),
     "pretrain": Stage("Pretrain", ("data", "model", "training", "seed"), ("prepare", "tokenize")),
     "align": Stage(
-        "Align on preferences",
-        # The guard decodes as evaluation does, on-policy negatives as serving does.
-        ("align", "data", "training", "decode", "evaluation", "seed"),
-        ("prepare", "tokenize", "pretrain"),
+        "Align on preferences", ("align", "data", "training", "seed"), ("prepare", "tokenize", "pretrain")
     ),
     "baseline": Stage("Fit the incumbent", ("data", "baseline", "seed"), ("prepare",)),
     "evaluate": Stage(

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from higr.align.candidates import positives
+from higr.align.guard import BEAM_WIDTH
 from higr.align.pairs import Pairs, build_pairs
 from higr.align.signals import Signals
 from higr.catalog import Catalog
@@ -69,9 +70,8 @@ class AlignmentSet:
             return cls(slates, _examples(targets, contexts, catalog, model), None, signals)
         own = None
         if preference.on_policy:
-            recommender = HiGRRecommender(model, catalog, config.decode.beam_width, data.disabled)
-            seen = config.evaluation.exclude_seen
-            own = own_slates(recommender, contexts, training.target_size, exclude_seen=seen)
+            recommender = HiGRRecommender(model, catalog, BEAM_WIDTH, data.disabled)
+            own = own_slates(recommender, contexts, training.target_size)
         pairs = build_pairs(
             slates, catalog, codebooks, preference, training, config.seed, signals=signals, own=own
         )
@@ -90,12 +90,8 @@ class AlignmentSet:
         return {"contexts": len(self.examples)} if self.pairs is None else self.pairs.counts
 
 
-def own_slates(
-    recommender: HiGRRecommender, contexts: Sequence[UserContext], size: int, *, exclude_seen: bool
-) -> Tensor:
-    """What the model would show now.
-
-    exclude_seen: nothing of the history again.
+def own_slates(recommender: HiGRRecommender, contexts: Sequence[UserContext], size: int) -> Tensor:
+    """What the model would show now, nothing of the history again.
 
     Returns:
         (S, size) int64 catalogue positions, PADDING behind the end.
@@ -103,8 +99,7 @@ def own_slates(
     own = torch.full((len(contexts), size), PADDING)
     for low in range(0, len(contexts), BATCH):
         part = contexts[low : low + BATCH]
-        exclude = [frozenset(context.item_ids) if exclude_seen else frozenset() for context in part]
-        slates = recommender.recommend(part, size, exclude)
+        slates = recommender.recommend(part, size, [frozenset(context.item_ids) for context in part])
         for row, slate in enumerate(slates, start=low):
             positions = [recommender.catalog.position[item] for item in slate.item_ids]
             own[row, : len(positions)] = torch.tensor(positions, dtype=torch.int64)

@@ -21,7 +21,7 @@ from torch import Tensor
 
 from higr.align.distance import Start
 from higr.catalog import Catalog
-from higr.config import GuardConfig, RunConfig
+from higr.config import EvaluationConfig, GuardConfig, RunConfig
 from higr.data.context import HistoryIndex
 from higr.data.prepared import PreparedData
 from higr.decode.recommender import HiGRRecommender
@@ -86,9 +86,7 @@ class Guard:
             encode_contexts([contexts[i] for i in targets.rows], catalog, model.profiles, model.config),
             targets,
         )
-        drawn = config.evaluation.model_copy(
-            update={"k": self.k, "max_slates": max(1, self.limits.slates), "min_exposed": 1}
-        )
+        drawn = EvaluationConfig(k=self.k, max_slates=max(1, self.limits.slates))
         self._held_out = HeldOut.draw(slates, contexts, data.items, drawn, config.seed)
         self._recommender = HiGRRecommender(model, catalog, BEAM_WIDTH, data.disabled)
         self._start: tuple[_Measured, Start] | None = None

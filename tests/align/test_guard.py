@@ -145,7 +145,7 @@ def test_without_the_guard_it_collapses_and_with_it_the_model_is_as_good_as_the_
     message = guarded["guard_message"]
     assert message.startswith("alignment was stopped at step 2: loss rose from 1.2")
     assert "(align.guard.max_loss_rise 10%)" in message
-    assert "lower align.learning_rate" in message
+    assert "lower the learning rate" in message
     assert message.endswith("the weights are those it started from")
     (start, seen) = read_guard(tmp_path / "guarded")
     assert (start["step"], start["breach"]) == (0, None)
