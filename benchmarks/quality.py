@@ -107,7 +107,8 @@ def plan_tuning(dataset: str, preset: Preset) -> list[Job]:
 def chosen(results: list[Result]) -> dict[str, Result]:
     """The best setting of each model: least validation loss, or most NDCG@5 where there is no loss.
 
-    NDCG@5 over some thousand slates is too noisy to tell rates apart (docs/quality.md).
+    NDCG@5 over some thousand slates is too noisy to tell rates apart: `python -m
+    benchmarks.quality_tries` has its standard error.
     """
     best: dict[str, Result] = {}
     for result in results:

@@ -70,18 +70,16 @@ def align(
             settings.preference,
             training.signals,
         )
-    world = (
-        _world(data, config) if settings.objective == "f_grpo" and settings.reward == "simulator" else None
-    )
+    simulated = settings.objective == "f_grpo" and settings.reward == "simulator"
     objective = build_objective(
         model,
         catalog,
         settings,
         slate_size=config.training.target_size,
         disabled=data.disabled,
-        world=world,
-        users=training.users,
-        held_out_users=held_out.users,
+        world=_world(data, config) if simulated else None,
+        users=training.users if simulated else (),
+        held_out_users=held_out.users if simulated else (),
     )
     curve = train(
         objective,
