@@ -33,7 +33,7 @@ from higr.eligibility import Exclusions, pick_items
 from higr.files import write_json
 from higr.model.higr import HiGR
 from higr.model.inputs import ContextBatch, ProfileVocabulary
-from higr.model.layers import KeyValue
+from higr.model.layers import Caches
 from higr.prefix_tree import PrefixTree
 
 MODEL = ModelConfig(
@@ -181,7 +181,7 @@ def random_steps(case: Case) -> StepFunction:
 def model_steps(model: HiGR, catalog: Catalog, batch: ContextBatch) -> PositionSteps:
     """The model as `decode_slates` runs it."""
     context = model.encode(batch, catalog.code_tensor)
-    caches: list[KeyValue] | None = None
+    caches: Caches | None = None
 
     def start(position: int, chosen: Tensor) -> StepFunction:
         nonlocal caches

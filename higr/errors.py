@@ -15,3 +15,7 @@ class QualityGateError(HigrError):
 
 class BundleError(HigrError):
     """A bundle that is incomplete, altered, or whose parts do not belong together."""
+
+
+class EngineError(HigrError):
+    """A decoding engine that this machine, installation or model cannot run."""

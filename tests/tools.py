@@ -3,8 +3,12 @@
 import os
 import shutil
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
+
+from higr.decode.engines.native import library
+from higr.errors import EngineError
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 TOOLS = REPOSITORY / ".tools" / "bin"
@@ -30,7 +34,20 @@ def require(name: str) -> Path:
     path, remedy = PLACES[name]
     if path.exists():
         return path
-    reason = f"{name} is not at {path}: {remedy}"
+    _missing(f"{name} is not at {path}: {remedy}")
+
+
+def require_int8_kernels() -> None:
+    """For tests of engine `cpu`. A processor that cannot run it skips them in CI, too."""
+    try:
+        library()
+    except EngineError as error:
+        if "processor" in str(error):
+            pytest.skip(str(error))
+        _missing(str(error))
+
+
+def _missing(reason: str) -> NoReturn:
     if os.environ.get("CI", "").lower() == "true":
         pytest.fail(reason, pytrace=False)
     pytest.skip(reason)

@@ -14,7 +14,7 @@ from torch import Tensor
 from higr.decode.beam import extend, select
 from higr.eligibility import Eligibility, EligibleMask, pick_items
 from higr.model.higr import Context, HiGR
-from higr.model.layers import KeyValue
+from higr.model.layers import Caches
 from higr.prefix_tree import PrefixTree
 from higr.training.targets import PADDING
 
@@ -70,14 +70,12 @@ def draw_slates(
     items = torch.full((rows, size), PADDING)
     allowed = torch.ones((rows, size, tree.depth, model.codebook_size), dtype=torch.bool)
     chosen: Tensor | None = None
-    caches: list[KeyValue] | None = None
+    caches: Caches | None = None
     for position in range(size):
         plan, caches = model.plan_step(context, position, chosen, caches)
         if position == 0:  # one plan a context so far
-            plan, caches = (
-                _repeat(plan, rows // contexts),
-                [(_repeat(k, rows // contexts), _repeat(v, rows // contexts)) for k, v in caches],
-            )
+            each = _repeat(torch.arange(contexts, device=plan.device), rows // contexts)
+            plan, caches = plan[each], caches.take(each)
         leaves, found = _draw_item(
             model, context, position, plan, eligibility, allowed[:, position], generator
         )
@@ -136,8 +134,8 @@ def _draw_item(
     nodes = torch.zeros((rows, 1), dtype=torch.int32)
     scores = torch.zeros((rows, 1))
     found = torch.ones(rows, dtype=torch.bool)
-    x = model.generator.preference(plan)  # (R, C)
-    caches: list[KeyValue] | None = None
+    x = plan  # (R, C)
+    caches: Caches | None = None
     for level in range(eligibility.tree.depth):
         logits, caches = model.generate_step(
             context, position, level, x.unflatten(0, (contexts, -1)), caches

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from higr.eligibility import Eligibility
-from higr.model.layers import KeyValue
+from higr.model.layers import Caches
 from higr.prefix_tree import Children
 
 
@@ -101,10 +101,9 @@ def select(
     return scores, best // columns, nodes, codes
 
 
-def follow(cache: KeyValue, parents: Tensor) -> KeyValue:
-    """The cache of each beam's parent. cache: of (B * W) sequences; parents: (B, W')."""
-    index = beam_rows(parents, len(cache[0]) // len(parents))
-    return cache[0][index], cache[1][index]
+def follow(caches: Caches | None, parents: Tensor) -> Caches | None:
+    """Those of each beam's parent; None of None. caches: of (B * W) sequences; parents: (B, W')."""
+    return None if caches is None else caches.take(beam_rows(parents, len(caches) // len(parents)))
 
 
 def beam_rows(parents: Tensor, width: int) -> Tensor:

@@ -6,17 +6,43 @@ item, whose scores start anew; the best item is fed back as the sum of its code 
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 import torch
 from torch import Tensor
 
 from higr.catalog import Catalog
+from higr.config import ModelConfig
 from higr.decode.beam import beam_search, follow
 from higr.eligibility import Eligibility, pick_items
 from higr.errors import InputError
-from higr.model.higr import Context, HiGR
+from higr.model.embedding import CodeEmbedding
+from higr.model.higr import Context
 from higr.model.inputs import ContextBatch
-from higr.model.layers import KeyValue
+from higr.model.layers import Caches
+
+
+class SlateModel(Protocol):
+    """What decoding asks of HiGR, and of the engines that stand in for it (`higr.decode.engines`)."""
+
+    config: ModelConfig
+    embedding: CodeEmbedding
+
+    def encode(self, batch: ContextBatch, codes: Tensor) -> Context:
+        """See `HiGR.encode`."""
+        ...
+
+    def plan_step(
+        self, context: Context, position: int, item: Tensor | None, caches: Caches | None
+    ) -> tuple[Tensor, Caches]:
+        """See `HiGR.plan_step`."""
+        ...
+
+    def generate_step(
+        self, context: Context, position: int, level: int, x: Tensor, caches: Caches | None
+    ) -> tuple[Tensor, Caches]:
+        """See `HiGR.generate_step`."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -33,7 +59,7 @@ class DecodedSlates:
 
 @torch.inference_mode()
 def decode_slates(
-    model: HiGR,
+    model: SlateModel,
     catalog: Catalog,
     batch: ContextBatch,
     sizes: Sequence[int],
@@ -67,7 +93,7 @@ def decode_slates(
     tree = eligibility.tree
     items = torch.full((rows, longest), -1)
     scores = torch.full((rows, longest), -torch.inf)
-    caches: list[KeyValue] | None = None
+    caches: Caches | None = None
     chosen: Tensor | None = None
     for position in range(longest):
         plan, caches = model.plan_step(context, position, chosen, caches)  # (B, C)
@@ -89,15 +115,15 @@ def decode_slates(
 class ItemStep:
     """The generator as `beam_search` wants it: keeps the caches and re-orders them with the beams."""
 
-    def __init__(self, model: HiGR, context: Context, position: int, plan: Tensor) -> None:
+    def __init__(self, model: SlateModel, context: Context, position: int, plan: Tensor) -> None:
         self.model, self.context, self.position, self.plan = model, context, position, plan
-        self.caches: list[KeyValue] | None = None
+        self.caches: Caches | None = None
 
     def __call__(self, level: int, parents: Tensor | None, codes: Tensor | None) -> Tensor:
         if parents is None or codes is None:
-            x = self.model.generator.preference(self.plan)[:, None]  # (B, 1, C)
+            x = self.plan[:, None]  # (B, 1, C)
         else:
             x = self.model.embedding.level(level - 1, codes)  # (B, W, C)
-            self.caches = [follow(cache, parents) for cache in self.caches or []]
+            self.caches = follow(self.caches, parents)
         logits, self.caches = self.model.generate_step(self.context, self.position, level, x, self.caches)
         return logits

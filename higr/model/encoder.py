@@ -39,13 +39,18 @@ class ContextEncoder(nn.Module):
             (B, S, C) memory and (B, S) bool, false where it is padding. S is 1 + H, with
             `history_tokens: code` 1 + D * H, with `profile_tokens: field` longer by the fields.
         """
-        history, present = self._history(batch, codes, embedding)
-        user = self._user(batch)
-        memory = self.dropout(torch.cat([user, history], dim=1))
-        mask = torch.cat([present.new_ones(user.shape[:2]), present], dim=1)
+        tokens, mask = self.tokens(batch, codes, embedding)
+        memory = self.dropout(tokens)
         for block in self.blocks:
             memory = block(memory, mask)
         return self.norm(memory), mask
+
+    def tokens(self, batch: ContextBatch, codes: Tensor, embedding: CodeEmbedding) -> tuple[Tensor, Tensor]:
+        """What the blocks read: (B, S, C), and the mask that `forward` returns."""
+        history, present = self._history(batch, codes, embedding)
+        user = self._user(batch)
+        mask = torch.cat([present.new_ones(user.shape[:2]), present], dim=1)
+        return torch.cat([user, history], dim=1), mask
 
     def _user(self, batch: ContextBatch) -> Tensor:
         """(B, 1, C), or (B, 1 + P, C) where every field of the profile is a token."""

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from higr.config import ModelConfig
-from higr.model.layers import Decoder, KeyValue
+from higr.model.layers import Caches, Decoder, KeyValue
 
 GeneratorContext = list[list[KeyValue]]
 """Keys and values of the context, one pair a layer, for each set of weights; empty pairs without context."""
@@ -63,21 +63,21 @@ class ItemGenerator(nn.Module):
         x: Tensor,
         context: GeneratorContext,
         mask: Tensor,
-        caches: list[KeyValue] | None,
-    ) -> tuple[Tensor, list[KeyValue]]:
+        caches: Caches | None,
+    ) -> tuple[Tensor, Caches]:
         """Logits of the next code of W beams.
 
         Args:
             position: m - 1.
             level: d - 1.
-            x: (B, W, C), `preference` of the plan at level 0, else embeddings of the codes just chosen.
+            x: (B, W, C), the plan at level 0, else embeddings of the codes just chosen.
             caches: one a layer, of B * W sequences; None at level 0.
 
         Returns:
             (B, W, K), and the caches grown by the level.
         """
         which = 0 if self.shared else position
-        x = x + self.level_embedding.weight[level]
+        x = (self.preference(x) if level == 0 else x) + self.level_embedding.weight[level]
         x, caches = self._decoder(which).step(x, context[which], mask, caches)
         return x @ self.head[level].T, caches
 

@@ -20,7 +20,7 @@ from higr.model.embedding import CodeEmbedding
 from higr.model.encoder import ContextEncoder
 from higr.model.generator import GeneratorContext, ItemGenerator
 from higr.model.inputs import PADDING, ContextBatch, ProfileVocabulary
-from higr.model.layers import KeyValue
+from higr.model.layers import Caches, KeyValue
 from higr.model.planner import SlatePlanner
 
 
@@ -138,14 +138,14 @@ class HiGR(nn.Module):
     # -- one step at a time: decoding ---------------------------------------------------------
 
     def plan_step(
-        self, context: Context, position: int, item: Tensor | None, caches: list[KeyValue] | None
-    ) -> tuple[Tensor, list[KeyValue]]:
+        self, context: Context, position: int, item: Tensor | None, caches: Caches | None
+    ) -> tuple[Tensor, Caches]:
         """p_m of the next position, see `SlatePlanner.step`."""
         return self.planner.step(position, item, context.planner, context.mask, caches)
 
     def generate_step(
-        self, context: Context, position: int, level: int, x: Tensor, caches: list[KeyValue] | None
-    ) -> tuple[Tensor, list[KeyValue]]:
+        self, context: Context, position: int, level: int, x: Tensor, caches: Caches | None
+    ) -> tuple[Tensor, Caches]:
         """Logits of the next code of W beams, see `ItemGenerator.step`."""
         return self.generator.step(position, level, x, context.generator, context.mask, caches)
 

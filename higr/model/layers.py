@@ -9,6 +9,8 @@ keys and values than of queries (grouped-query attention, arXiv 2305.13245) make
 """
 
 from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Protocol
 
 import torch
 from torch import Tensor, nn
@@ -16,6 +18,31 @@ from torch.nn import functional as F
 
 KeyValue = tuple[Tensor, Tensor]
 """Keys and values, each (B, kv_heads, length, C / heads)."""
+
+
+class Caches(Protocol):
+    """What a decoder remembers of R sequences: the keys and values of their positions so far."""
+
+    def __len__(self) -> int:
+        """R."""
+        ...
+
+    def take(self, rows: Tensor) -> "Caches":
+        """Those of sequences (R',), in that order and any number of times."""
+        ...
+
+
+@dataclass(frozen=True)
+class KeyValues:
+    """`Caches` as one pair a layer."""
+
+    layers: tuple[KeyValue, ...]
+
+    def __len__(self) -> int:
+        return len(self.layers[0][0])
+
+    def take(self, rows: Tensor) -> "KeyValues":
+        return KeyValues(tuple((keys[rows], values[rows]) for keys, values in self.layers))
 
 
 def norm(width: int) -> nn.LayerNorm:
@@ -207,13 +234,15 @@ class Decoder(nn.Module):
         return self.norm(x)
 
     def step(
-        self, x: Tensor, context: list[KeyValue], mask: Tensor, caches: list[KeyValue] | None
-    ) -> tuple[Tensor, list[KeyValue]]:
+        self, x: Tensor, context: list[KeyValue], mask: Tensor, caches: Caches | None
+    ) -> tuple[Tensor, Caches]:
         """x: (B, rows, C), the next position of `rows` sequences a context; caches: None at the first."""
+        if caches is not None and not isinstance(caches, KeyValues):
+            raise TypeError(f"caches of a {type(caches).__name__} are another decoder's")
         grown = []
         for layer, block in enumerate(self):
             x, cache = block.step(
-                x, context[layer] if context else None, mask, caches[layer] if caches else None
+                x, context[layer] if context else None, mask, caches.layers[layer] if caches else None
             )
             grown.append(cache)
-        return self.norm(x), grown
+        return self.norm(x), KeyValues(tuple(grown))

@@ -4,7 +4,7 @@ import torch
 from torch import Tensor, nn
 
 from higr.config import ModelConfig
-from higr.model.layers import Decoder, KeyValue
+from higr.model.layers import Caches, Decoder, KeyValue
 
 
 class SlatePlanner(nn.Module):
@@ -38,8 +38,8 @@ class SlatePlanner(nn.Module):
         item: Tensor | None,
         context: list[KeyValue],
         mask: Tensor,
-        caches: list[KeyValue] | None,
-    ) -> tuple[Tensor, list[KeyValue]]:
+        caches: Caches | None,
+    ) -> tuple[Tensor, Caches]:
         """The next position.
 
         Args:

@@ -17,7 +17,7 @@ from higr.config import ExpertsConfig, ModelConfig
 from higr.model.embedding import CodeEmbedding
 from higr.model.encoder import ContextEncoder
 from higr.model.inputs import PADDING, ContextBatch, ProfileVocabulary
-from higr.model.layers import Decoder, KeyValue
+from higr.model.layers import Caches, Decoder, KeyValue
 from higr.peers.moe import MixtureOfExperts
 
 
@@ -120,8 +120,8 @@ class OneRec(nn.Module):
     # -- one step at a time: decoding ---------------------------------------------------------
 
     def start_step(
-        self, context: Encoded, position: int, beams: int, caches: list[KeyValue] | None
-    ) -> tuple[Tensor, list[KeyValue]]:
+        self, context: Encoded, position: int, beams: int, caches: Caches | None
+    ) -> tuple[Tensor, Caches]:
         """BOS of an item: (B, W, K) logits of its first code.
 
         Args:
@@ -134,8 +134,8 @@ class OneRec(nn.Module):
         return x @ self.head[0].T, caches
 
     def code_step(
-        self, context: Encoded, position: int, level: int, codes: Tensor, caches: list[KeyValue]
-    ) -> tuple[Tensor, list[KeyValue]]:
+        self, context: Encoded, position: int, level: int, codes: Tensor, caches: Caches | None
+    ) -> tuple[Tensor, Caches]:
         """A code that was chosen.
 
         Args:
@@ -149,8 +149,8 @@ class OneRec(nn.Module):
         return x @ self.head[min(level + 1, self.depth - 1)].T, caches
 
     def _step(
-        self, context: Encoded, position: int, token: int, x: Tensor, caches: list[KeyValue] | None
-    ) -> tuple[Tensor, list[KeyValue]]:
+        self, context: Encoded, position: int, token: int, x: Tensor, caches: Caches | None
+    ) -> tuple[Tensor, Caches]:
         x = x + self.level_embedding.weight[token] + self.position_embedding.weight[position]
         return self.decoder.step(x, context.keys, context.mask, caches)
 

@@ -19,7 +19,7 @@ from higr.decode.slate import DecodedSlates
 from higr.eligibility import Exclusions, pick_items
 from higr.errors import InputError
 from higr.model.inputs import ContextBatch
-from higr.model.layers import KeyValue
+from higr.model.layers import Caches
 from higr.peers.onerec import Encoded, OneRec
 
 Rule = Literal["session", "greedy"]
@@ -77,7 +77,7 @@ def _session(
     totals = torch.zeros((rows, 1))  # (B, W) log-probabilities of the beams
     slots = torch.zeros((rows, 1, 0), dtype=torch.long)  # (B, W, m) items of the beams
     gains = torch.zeros((rows, 1, 0))  # their log-probabilities
-    caches: list[KeyValue] | None = None
+    caches: Caches | None = None
     for position in range(size):
         before, nodes = totals, torch.zeros(totals.shape, dtype=torch.int32)
         logits, caches = model.start_step(context, position, totals.shape[1], caches)
@@ -89,7 +89,7 @@ def _session(
             width = totals.shape[1]
             totals, parents, nodes, codes = select(totals, gained, children, beam_width)
             exclusions = exclusions.take(beam_rows(parents, width))
-            caches = [follow(cache, parents) for cache in caches]
+            caches = follow(caches, parents)
             before = before.gather(1, parents)
             slots, gains = _of(slots, parents), _of(gains, parents)
             if level < tree.depth - 1 or position < size - 1:
@@ -124,7 +124,7 @@ def _greedy(
 ) -> DecodedSlates:
     rows, tree = len(context.mask), exclusions.tree
     items, scores = torch.full((rows, size), -1), torch.full((rows, size), -torch.inf)
-    caches: list[KeyValue] | None = None
+    caches: Caches | None = None
     for position in range(size):
         step = FlatStep(model, context, position, caches)
         beams = beam_search(exclusions, beam_width, step, cold_discount)
@@ -142,24 +142,24 @@ def _greedy(
 class FlatStep:
     """The codes of one item as `beam_search` asks for them, behind those of the items before."""
 
-    def __init__(self, model: OneRec, context: Encoded, position: int, caches: list[KeyValue] | None) -> None:
+    def __init__(self, model: OneRec, context: Encoded, position: int, caches: Caches | None) -> None:
         self.model, self.context, self.position = model, context, position
-        self.caches = caches or []
+        self.caches = caches
         self.path = torch.zeros((len(context.mask), 1, 0), dtype=torch.long)  # (B, W, d) codes told
 
     def __call__(self, level: int, parents: Tensor | None, codes: Tensor | None) -> Tensor:
         if parents is None or codes is None:
-            logits, self.caches = self.model.start_step(self.context, self.position, 1, self.caches or None)
+            logits, self.caches = self.model.start_step(self.context, self.position, 1, self.caches)
             return logits
         self.path = torch.cat([_of(self.path, parents), codes[..., None]], dim=2)
-        self.caches = [follow(cache, parents) for cache in self.caches]
+        self.caches = follow(self.caches, parents)
         logits, self.caches = self.model.code_step(self.context, self.position, level - 1, codes, self.caches)
         return logits
 
-    def take(self, codes: Tensor) -> list[KeyValue]:
+    def take(self, codes: Tensor) -> Caches:
         """The caches behind an item of codes (B, D) that a beam has led to."""
         beam = (self.path == codes[:, None, :-1]).all(dim=2).int().argmax(dim=1)
-        caches = [follow(cache, beam[:, None]) for cache in self.caches]
+        caches = follow(self.caches, beam[:, None])
         level = codes.shape[1] - 1
         _, caches = self.model.code_step(self.context, self.position, level, codes[:, -1:], caches)
         return caches

@@ -16,7 +16,7 @@ from higr.config import ModelConfig
 from higr.model.embedding import CodeEmbedding
 from higr.model.encoder import ContextEncoder
 from higr.model.inputs import PADDING, ContextBatch, ProfileVocabulary
-from higr.model.layers import Decoder, KeyValue
+from higr.model.layers import Caches, Decoder
 from higr.peers.onerec import Encoded, initialise
 
 
@@ -87,8 +87,8 @@ class Tiger(nn.Module):
         return total, present.sum() * self.depth
 
     def step(
-        self, context: Encoded, level: int, codes: Tensor | None, caches: list[KeyValue] | None
-    ) -> tuple[Tensor, list[KeyValue]]:
+        self, context: Encoded, level: int, codes: Tensor | None, caches: Caches | None
+    ) -> tuple[Tensor, Caches]:
         """Logits of the next code of W beams.
 
         Args:

@@ -9,7 +9,7 @@ from higr.decode.slate import DecodedSlates
 from higr.eligibility import Eligibility
 from higr.errors import InputError
 from higr.model.inputs import ContextBatch
-from higr.model.layers import KeyValue
+from higr.model.layers import Caches
 from higr.peers.onerec import Encoded
 from higr.peers.tiger import Tiger
 
@@ -80,10 +80,10 @@ class NextStep:
 
     def __init__(self, model: Tiger, context: Encoded) -> None:
         self.model, self.context = model, context
-        self.caches: list[KeyValue] | None = None
+        self.caches: Caches | None = None
 
     def __call__(self, level: int, parents: Tensor | None, codes: Tensor | None) -> Tensor:
         if parents is not None:
-            self.caches = [follow(cache, parents) for cache in self.caches or []]
+            self.caches = follow(self.caches, parents)
         logits, self.caches = self.model.step(self.context, level, codes, self.caches)
         return logits

@@ -102,7 +102,7 @@ def test_one_step_at_a_time_equals_all_positions_at_once(
     for position in range(4):
         plan, planner_caches = model.plan_step(context, position, item, planner_caches)
         caches = None
-        x = model.generator.preference(plan)[:, None]
+        x = plan[:, None]
         for level in range(3):
             logits, caches = model.generate_step(context, position, level, x, caches)
             torch.testing.assert_close(logits[:, 0], at_once[:, position, level], atol=1e-4, rtol=1e-4)
