@@ -32,9 +32,9 @@ def require(name: str) -> Path:
     With the environment variable CI=true it fails: the main job must not go blind.
     """
     path, remedy = PLACES[name]
-    if path.exists():
-        return path
-    _missing(f"{name} is not at {path}: {remedy}")
+    if not path.exists():
+        _missing(f"{name} is not at {path}: {remedy}")
+    return path
 
 
 def require_int8_kernels() -> None:

@@ -204,12 +204,12 @@ def test_a_slate_does_not_depend_on_the_batch(changes: dict[str, object]) -> Non
         assert torch.equal(alone.scores[0], together.scores[row])
 
 
-def test_slates_are_mostly_those_of_the_model() -> None:
+def test_first_items_are_mostly_those_of_the_model() -> None:
     model = higr({"width": 64, "heads": 2})
     batch = contexts(3, 100, model)
-    exact, engine = decode(model, batch), decode(Int8HiGR(model), batch)
-    assert (exact.items == engine.items).float().mean() > 0.8
+    exact, engine = decode(model, batch, 1), decode(Int8HiGR(model), batch, 1)
     first = exact.items[:, 0] == engine.items[:, 0]
+    assert first.float().mean() > 0.8
     torch.testing.assert_close(exact.scores[first, 0], engine.scores[first, 0], rtol=0.05, atol=0.15)
 
 
@@ -239,7 +239,7 @@ def test_the_past_is_shared_and_never_copied() -> None:
 
 
 @pytest.mark.parametrize(
-    "make, message",
+    ("make", "message"),
     [
         (lambda: Int8HiGR(higr({"width": 24})), "width 24 is no multiple of 16"),
         (lambda: Int8OneRec(OneRec(config({}), 3, 5, PROFILES, "", ExpertsConfig())), "mixture of experts"),
