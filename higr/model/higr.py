@@ -5,9 +5,11 @@ p_m    = planner([BOS, i_1 .. i_{m-1}], memory)        higr.model.planner; i = s
 c_d    ~ generator([p_m, c_1 .. c_{d-1}], memory)      higr.model.generator; one for all positions
 """
 
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
@@ -37,6 +39,39 @@ class Context:
     mask: Tensor
     planner: list[KeyValue]
     generator: GeneratorContext
+
+    @property
+    def nbytes(self) -> int:
+        return sum(tensor.nbytes for tensor in self._tensors())
+
+    def rows(self, first: int, end: int) -> "Context":
+        """Contexts first .. end - 1 of the batch, as views."""
+        return self._each(lambda tensor: tensor[first:end])
+
+    def copied(self) -> "Context":
+        """In memory of its own: a view holds on to the whole batch it was cut from."""
+        return self._each(torch.clone)
+
+    @classmethod
+    def join(cls, contexts: Sequence["Context"]) -> "Context":
+        """One batch of several, of equal S."""
+        columns = iter(torch.cat(tensors) for tensors in zip(*(c._tensors() for c in contexts), strict=True))
+        return contexts[0]._each(lambda _: next(columns))
+
+    def _tensors(self) -> Iterator[Tensor]:
+        yield self.mask
+        for pairs in (self.planner, *self.generator):
+            for keys, values in pairs:
+                yield keys
+                yield values
+
+    def _each(self, change: Callable[[Tensor], Tensor]) -> "Context":
+        """In the order of `_tensors`."""
+        mask = change(self.mask)
+        planner = [(change(keys), change(values)) for keys, values in self.planner]
+        return Context(
+            mask, planner, [[(change(keys), change(values)) for keys, values in of] for of in self.generator]
+        )
 
 
 class HiGR(nn.Module):

@@ -138,7 +138,7 @@ INLINE void tiles(int R, int G, const int8_t *x, int k, const uint8_t *w, int32_
         __m512i tile[4];
         UNROLL for (int g = 0; g < G; g++) {
             tile[g] = _mm512_loadu_si512(w + ((int64_t)g * k + i) * 16);
-            _mm_prefetch((const char *)w + ((int64_t)(g + G) * k + i) * 16, _MM_HINT_T0);
+            _mm_prefetch((const char *)w + ((int64_t)(g + G) * k + i) * 16, _MM_HINT_T1);
         }
         UNROLL for (int r = 0; r < R; r++) {
             int32_t four;
