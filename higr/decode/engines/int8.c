@@ -235,40 +235,79 @@ INLINE void softmax(float *scores, int length)
         _mm512_storeu_ps(scores + at, _mm512_mul_ps(_mm512_loadu_ps(scores + at), by));
 }
 
-/* One query over the tokens of a context. keys: (kv_heads, c, LANES(S)); values: (kv_heads, S, c);
- * bias: (LANES(S)), -inf behind S; scores: LANES(S) floats; out: (heads * c). */
-static void attend_context(const Stack *s, const float *query, const float *keys, const float *values, int length,
-                           const float *bias, float *scores, float *out)
+/* Scores of R queries at L registers of tokens. */
+INLINE void score_tokens(int R, int L, int c, const float *queries, int apart, const float *keys, int stride, float by,
+                         const float *bias, float *scores)
+{
+    __m512 sum[8];
+    UNROLL for (int i = 0; i < R * L; i++) sum[i] = _mm512_setzero_ps();
+    for (int i = 0; i < c; i++) {
+        __m512 key[4];
+        UNROLL for (int l = 0; l < L; l++) key[l] = _mm512_loadu_ps(keys + (int64_t)i * stride + l * 16);
+        UNROLL for (int r = 0; r < R; r++) {
+            __m512 q = _mm512_set1_ps(queries[(int64_t)r * apart + i]);
+            UNROLL for (int l = 0; l < L; l++) sum[r * L + l] = _mm512_fmadd_ps(q, key[l], sum[r * L + l]);
+        }
+    }
+    UNROLL for (int r = 0; r < R; r++)
+        UNROLL for (int l = 0; l < L; l++)
+            _mm512_storeu_ps(scores + r * stride + l * 16,
+                             _mm512_fmadd_ps(sum[r * L + l], _mm512_set1_ps(by), _mm512_loadu_ps(bias + l * 16)));
+}
+
+/* R sums of values, weighted by scores, at columns i .. i + 31 of c. */
+INLINE void sum_values(int R, int c, const float *scores, int stride, const float *values, int length, int i, float *out,
+                       int width)
+{
+    __mmask16 here[2] = {lanes_left(c - i), c - i > 16 ? lanes_left(c - i - 16) : 0};
+    __m512 sum[8];
+    UNROLL for (int r = 0; r < R * 2; r++) sum[r] = _mm512_setzero_ps();
+    for (int at = 0; at < length; at++) {
+        const float *v = values + (int64_t)at * c + i;
+        __m512 low = _mm512_maskz_loadu_ps(here[0], v), high = _mm512_maskz_loadu_ps(here[1], v + 16);
+        UNROLL for (int r = 0; r < R; r++) {
+            __m512 p = _mm512_set1_ps(scores[r * stride + at]);
+            sum[2 * r] = _mm512_fmadd_ps(p, low, sum[2 * r]);
+            sum[2 * r + 1] = _mm512_fmadd_ps(p, high, sum[2 * r + 1]);
+        }
+    }
+    UNROLL for (int r = 0; r < R; r++) {
+        _mm512_mask_storeu_ps(out + (int64_t)r * width + i, here[0], sum[2 * r]);
+        _mm512_mask_storeu_ps(out + (int64_t)r * width + i + 16, here[1], sum[2 * r + 1]);
+    }
+}
+
+#define QUERIES 4
+
+INLINE void attend_head(int R, int c, const float *queries, int apart, const float *keys, const float *values, int length,
+                        const float *bias, float *scores, float *out, int width)
+{
+    int stride = LANES(length), at = 0;
+    float by = 1.0f / __builtin_sqrtf((float)c);
+    for (; at + 16 < stride; at += 32)
+        score_tokens(R, 2, c, queries, apart, keys + at, stride, by, bias + at, scores + at);
+    if (at < stride) score_tokens(R, 1, c, queries, apart, keys + at, stride, by, bias + at, scores + at);
+    UNROLL for (int r = 0; r < R; r++) softmax(scores + r * stride, length);
+    for (int i = 0; i < c; i += 32) sum_values(R, c, scores, stride, values, length, i, out, width);
+}
+
+/* Queries (rows, `apart` columns of which heads * c) over the tokens of their context. keys: (kv_heads, c,
+ * LANES(S)); values: (kv_heads, S, c); bias: (LANES(S)), -inf behind S; scores: QUERIES * LANES(S) floats;
+ * out: (rows, heads * c). A head's keys and values stay in the nearest cache for all rows. */
+static void attend_context(const Stack *s, const float *queries, int apart, int rows, const float *keys,
+                           const float *values, int length, const float *bias, float *scores, float *out)
 {
     int c = s->width / s->heads, group = s->heads / s->kv_heads, stride = LANES(length);
-    __m512 by = _mm512_set1_ps(1.0f / __builtin_sqrtf((float)c));
     for (int head = 0; head < s->heads; head++) {
-        const float *q = query + head * c;
         const float *k = keys + (int64_t)(head / group) * c * stride;
         const float *v = values + (int64_t)(head / group) * length * c;
-        for (int at = 0; at < length; at += 16) {
-            __m512 a = _mm512_setzero_ps(), b = a;
-            for (int i = 0; i < c; i += 2) {
-                a = _mm512_fmadd_ps(_mm512_set1_ps(q[i]), _mm512_loadu_ps(k + (int64_t)i * stride + at), a);
-                b = _mm512_fmadd_ps(_mm512_set1_ps(q[i + 1]), _mm512_loadu_ps(k + (int64_t)(i + 1) * stride + at), b);
-            }
-            a = _mm512_fmadd_ps(_mm512_add_ps(a, b), by, _mm512_loadu_ps(bias + at));
-            _mm512_storeu_ps(scores + at, a);
-        }
-        softmax(scores, length);
-        for (int i = 0; i < c; i += 16) {
-            __mmask16 here = lanes_left(c - i);
-            __m512 a = _mm512_setzero_ps(), b = a;
-            int at = 0;
-            for (; at + 1 < length; at += 2) {
-                const float *of = v + (int64_t)at * c + i;
-                a = _mm512_fmadd_ps(_mm512_set1_ps(scores[at]), _mm512_maskz_loadu_ps(here, of), a);
-                b = _mm512_fmadd_ps(_mm512_set1_ps(scores[at + 1]), _mm512_maskz_loadu_ps(here, of + c), b);
-            }
-            if (at < length)
-                a = _mm512_fmadd_ps(_mm512_set1_ps(scores[at]), _mm512_maskz_loadu_ps(here, v + (int64_t)at * c + i), a);
-            _mm512_mask_storeu_ps(out + head * c + i, here, _mm512_add_ps(a, b));
-        }
+        int row = 0;
+        for (; row + QUERIES <= rows; row += QUERIES)
+            attend_head(QUERIES, c, queries + (int64_t)row * apart + head * c, apart, k, v, length, bias, scores,
+                        out + (int64_t)row * s->width + head * c, s->width);
+        for (; row < rows; row++)
+            attend_head(1, c, queries + (int64_t)row * apart + head * c, apart, k, v, length, bias, scores,
+                        out + (int64_t)row * s->width + head * c, s->width);
     }
 }
 
@@ -325,7 +364,7 @@ INLINE int widest_of(const Stack *s)
 EXPORT int64_t higr_scratch(const Stack *s, int32_t rows, int32_t length)
 {
     int64_t most = s->width > s->inner ? s->width : s->inner;
-    int64_t tokens = 2 * narrow_of(s) * LANES(length) + LANES(length);
+    int64_t tokens = (2 * narrow_of(s) + QUERIES) * LANES(length);
     return 4 * (rows * (int64_t)(widest_of(s) + s->width) + tokens) + (4 + ROWS) * most + 8 * length;
 }
 
@@ -347,7 +386,7 @@ EXPORT void higr_encode(const Stack *s, float *x, int32_t batch, int32_t length,
     int c = s->width, rows = batch * length, narrow = narrow_of(s), stride = LANES(length);
     float *y = (float *)scratch, *seen = y + (int64_t)rows * widest_of(s), *keys = seen + (int64_t)rows * c;
     float *values = keys + (int64_t)narrow * stride, *scores = values + (int64_t)narrow * stride;
-    char *rest = (char *)(scores + stride);
+    char *rest = (char *)(scores + QUERIES * stride);
     for (int layer = 0; layer < s->layers; layer++) {
         const Linear *l = s->linears + layer * 4;
         linear(&l[0], x, rows, 0, 0, y, rest);
@@ -357,9 +396,8 @@ EXPORT void higr_encode(const Stack *s, float *x, int32_t batch, int32_t length,
                 const float *k = own + (int64_t)at * l[0].outputs + c;
                 enter(s, k, k + narrow, keys, values, length, at);
             }
-            for (int at = 0; at < length; at++)
-                attend_context(s, own + (int64_t)at * l[0].outputs, keys, values, length, bias + (int64_t)b * stride,
-                               scores, seen + ((int64_t)b * length + at) * c);
+            attend_context(s, own, l[0].outputs, length, keys, values, length, bias + (int64_t)b * stride, scores,
+                           seen + (int64_t)b * length * c);
         }
         linear(&l[1], seen, rows, 0, 1, x, rest);
         linear(&l[2], x, rows, 0, 0, y, rest);
@@ -393,7 +431,7 @@ EXPORT void higr_step(const Stack *s, float *x, int32_t batch, int32_t beams, co
                       char *scratch)
 {
     int c = s->width, rows = batch * beams, narrow = narrow_of(s), stride = LANES(length), each = s->cross ? 6 : 4;
-    int longest = LANES(length > t + 1 ? length : t + 1);
+    int longest = QUERIES * LANES(length > t + 1 ? length : t + 1);
     float *y = (float *)scratch, *seen = y + (int64_t)rows * widest_of(s), *scores = seen + (int64_t)rows * c;
     const float **own = (const float **)(scores + longest);
     char *rest = (char *)(own + t + 1);
@@ -401,11 +439,10 @@ EXPORT void higr_step(const Stack *s, float *x, int32_t batch, int32_t beams, co
         const Linear *l = s->linears + layer * each;
         if (s->cross) {
             linear(&l[0], x, rows, 0, 0, y, rest);
-            for (int row = 0; row < rows; row++) {
-                int b = row / beams;
-                int64_t of = ((int64_t)b * s->layers + layer) * narrow;
-                attend_context(s, y + (int64_t)row * l[0].outputs, keys + of * stride, values + of * length, length,
-                               bias + (int64_t)b * stride, scores, seen + (int64_t)row * c);
+            for (int b = 0; b < batch; b++) {
+                int64_t of = ((int64_t)b * s->layers + layer) * narrow, row = (int64_t)b * beams;
+                attend_context(s, y + row * l[0].outputs, l[0].outputs, beams, keys + of * stride, values + of * length,
+                               length, bias + (int64_t)b * stride, scores, seen + row * c);
             }
             linear(&l[1], seen, rows, 0, 1, x, rest);
             l += 2;
