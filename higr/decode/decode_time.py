@@ -26,7 +26,7 @@ class DecodeTime:
         self._shared = (0.0, 0.0)  # covariances with log seconds
         self._powers = (1.0, 1.0)
         self._deviation = 0.0
-        self._known: dict[tuple[int, int], float] = {}
+        self._known: dict[tuple[int, int], tuple[float, float]] = {}
 
     def observe(self, rows: int, positions: int, seconds: float) -> None:
         """A batch of `rows` requests, the longest of `positions`, took so many seconds."""
@@ -57,19 +57,23 @@ class DecodeTime:
     def forget(self) -> None:
         """Begin anew with the next batch."""
         self._weight = self._deviation = 0.0
+        self._known.clear()
 
     def expected(self, rows: int, positions: int) -> float:
         """Seconds; 0 before anything was measured."""
-        if not self._weight:
-            return 0.0
-        seconds = self._known.get((rows, positions))
-        if seconds is None:
-            seconds = self._known[rows, positions] = math.exp(self._fit(rows, positions))
-        return seconds
+        return self._both(rows, positions)[0]
 
     def safe(self, rows: int, positions: int) -> float:
         """Seconds that most such batches stay below."""
-        return self.expected(rows, positions) * math.exp(DEVIATIONS * self._deviation)
+        return self._both(rows, positions)[1]
+
+    def _both(self, rows: int, positions: int) -> tuple[float, float]:
+        known = self._known.get((rows, positions))
+        if known is None:
+            expected = math.exp(self._fit(rows, positions)) if self._weight else 0.0
+            known = expected, expected * math.exp(DEVIATIONS * self._deviation)
+            self._known[rows, positions] = known
+        return known
 
     def _fit(self, rows: int, positions: int) -> float:
         (p, q), (n, m) = self._powers, self._size

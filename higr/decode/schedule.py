@@ -46,16 +46,18 @@ def cut(queue: Sequence[T], start: float, time: DecodeTime, config: BatchConfig)
     The first of the queue is in it. Another joins where that makes nobody in the batch late, and
     stretches nobody's slate beyond `max_stretch`.
     """
-    batch: list[T] = []
+    batch: list[T] = [queue[0]]
     rest: list[T] = []
     shortest = longest = queue[0].size
     deadline = queue[0].deadline
-    for place, turn in enumerate(queue):
+    for place in range(1, len(queue)):
         if len(batch) == config.max_batch:
-            return batch, [*rest, *queue[place:]]
+            rest.extend(queue[place:])
+            break
+        turn = queue[place]
         low, high = min(shortest, turn.size), max(longest, turn.size)
         tightest = min(deadline, turn.deadline)
-        if batch and (high > config.max_stretch * low or start + time.safe(len(batch) + 1, high) > tightest):
+        if high > config.max_stretch * low or start + time.safe(len(batch) + 1, high) > tightest:
             rest.append(turn)
             continue
         batch.append(turn)
