@@ -527,6 +527,25 @@ class DecodeConfig(Section):
     )
 
 
+class BatchConfig(Section):
+    """Requests decoded together (`higr.decode.batcher`); not reported by the paper."""
+
+    max_batch: int = Field(16, ge=1, description="requests decoded together at most")
+    window_ms: float = Field(
+        2.0,
+        ge=0,
+        le=1000,
+        description="milliseconds that a request waits for company while the decoder is idle; "
+        "0: for what arrives at the same moment",
+    )
+    max_waiting: int = Field(256, ge=1, description="requests waiting at most; more are refused")
+    max_stretch: float = Field(
+        2.0,
+        ge=1,
+        description="the longest slate of a batch has at most this many times the positions of its shortest",
+    )
+
+
 class BaselineConfig(Section):
     """The incumbent: retrieval, pointwise ranking, MMR. Also the serving fallback."""
 

@@ -19,3 +19,27 @@ class BundleError(HigrError):
 
 class EngineError(HigrError):
     """A decoding engine that this machine, installation or model cannot run."""
+
+
+class NotDecoded(HigrError):
+    """A request that was given up so that it, or others, are not late.
+
+    Attributes:
+        reason: one word, for a metric's label.
+    """
+
+    def __init__(self, reason: str, message: str) -> None:
+        super().__init__(message)
+        self.reason = reason
+
+
+class Overloaded(NotDecoded):
+    """Refused on arrival: `queue_full`, `no_time` for it, or more than its `fair_share`."""
+
+
+class DeadlineExceeded(NotDecoded):
+    """`expired` on arrival, `no_time` left when its turn came, or `late`: not decoded by its deadline."""
+
+
+class DecoderClosed(NotDecoded):
+    """`closed`: the decoder takes and holds no more requests."""
