@@ -44,7 +44,7 @@ class Preset:
     base, large: the models of about 25 and 100 million parameters.
     calls: slates of a row that count.
     warm_up: those before them that do not.
-    batch: slates at once for throughput.
+    batch: slates at once for throughput, by device.
     batches: of these that count.
     axes: sizes of the tables of growth; those of `params` are models.
     growth_calls: slates of a cell of theirs.
@@ -57,7 +57,7 @@ class Preset:
     large: ModelConfig
     calls: int
     warm_up: int
-    batch: int
+    batch: dict[str, int]
     batches: int
     axes: dict[str, Sequence[Any]]
     growth_calls: int
@@ -76,7 +76,7 @@ PRESETS = {
         sized("large"),
         calls=50,
         warm_up=3,
-        batch=64,
+        batch={"cpu": 64, "cuda": 1024},
         batches=6,
         axes={
             "slate": (1, 5, 10, 20, 40),
@@ -95,7 +95,7 @@ PRESETS = {
         sized("large"),
         calls=8,
         warm_up=1,
-        batch=64,
+        batch={"cpu": 64, "cuda": 1024},
         batches=2,
         axes={
             "slate": (1, 10, 20),
@@ -128,13 +128,14 @@ def measure(preset: Preset, seed: int, run: Path | None, say: Say = lambda _: No
         clocked += _alone(_subjects(preset.base, device), preset, catalog, seed)
         say(f"one slate at a time, {device}, large")
         clocked += _alone(_large_subjects(preset.large, device), preset, catalog, seed)
-        say(f"{preset.batch} slates at once, {device}")
-        clocked += _together(_throughput_subjects(preset.base, device), preset, catalog, seed)
+        say(f"{preset.batch[device]} slates at once, {device}")
+        subjects = _throughput_subjects(preset.base, device)
+        clocked += _together(subjects, preset, preset.batch[device], catalog, seed)
     say("two processes")
     fastest = engines("cpu")[-1]
     subject = Subject("higr_kv", fastest, preset.base)
     (system,) = _built([subject], preset, catalog, seed)
-    clocked.append((system, side_by_side(subject, shape, preset.batch, preset.batches, seed)))
+    clocked.append((system, side_by_side(subject, shape, preset.batch["cpu"], preset.batches, seed)))
     rows = [row(system, times) for system, times in clocked]
     available = [*engines("cpu"), *engines("cuda")]
     by_engine = {engine: ratios(clocked, preset, engine) for engine in available}
@@ -198,11 +199,12 @@ def _alone(subjects: Sequence[Subject], preset: Preset, catalog: Catalog, seed: 
     return list(zip(systems, times, strict=True))
 
 
-def _together(subjects: Sequence[Subject], preset: Preset, catalog: Catalog, seed: int) -> list[Clocked]:
+def _together(
+    subjects: Sequence[Subject], preset: Preset, batch: int, catalog: Catalog, seed: int
+) -> list[Clocked]:
     systems = _built(subjects, preset, catalog, seed)
-    users = random_users(preset.shape, catalog, preset.batch * (preset.batches + 1), seed + 1)
-    times = in_turns(systems, preset.shape, catalog, users, preset.batch)
-    return list(zip(systems, times, strict=True))
+    users = random_users(preset.shape, catalog, batch * (preset.batches + 1), seed + 1)
+    return list(zip(systems, in_turns(systems, preset.shape, catalog, users, batch), strict=True))
 
 
 def ratios(clocked: Sequence[Clocked], preset: Preset, engine: str) -> dict[str, float | None]:

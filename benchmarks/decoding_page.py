@@ -42,7 +42,7 @@ def _head(document: dict[str, Any]) -> str:
         f"{document['seed']}. Made by `{document['command']}`"
         + (", which adds GPU rows on a machine that has one." if on["gpu"] is None else "."),
         "",
-        f"Every system answers the same {calls} users in turns; {document['warm_up']} before them do not "
+        f"Every system answers the same {calls} users in turns, after {document['warm_up']} that do not "
         "count. A time runs from user contexts to item ids. No slate may hold an item of the user's history; "
         "`valid` is the share of slates of the right length, of distinct items that are in the catalogue and "
         "not in the history. A thread is a process of one torch thread.",

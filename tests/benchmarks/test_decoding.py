@@ -138,6 +138,18 @@ def test_a_user_with_a_short_history_is_read_from_the_events_there_are() -> None
     assert valid(slates(built, [short])[0], SHAPE.slate, CATALOG, short)
 
 
+def test_t5_does_not_look_at_padding() -> None:
+    """It knows distances alone, so a shorter window of the same events reads the same."""
+    built = system("hf_t5_flat")
+    recommender: Any = built.recommender
+    short = [UserContext(user.user_id, user.item_ids[:2], (1, 1)) for user in USERS]
+    wanted = slates(built, short)
+    recommender.history = 2
+    assert slates(built, short) == wanted
+    recommender.history = 1
+    assert slates(built, short) != wanted
+
+
 def test_the_trie_leads_to_eligible_items_alone() -> None:
     """Items 00, 01, 10, 20: excluded 01; after 00 prefix 0 is empty, and after 10 prefix 1."""
     catalog = Catalog.build(list("abcd"), np.array([[0, 0], [0, 1], [1, 0], [2, 0]]), 3)
@@ -248,6 +260,17 @@ def test_values_of_a_step_by_hand() -> None:
     own = 2 * (2 * 8) + 2 * (2 * 2 * 8)  # queries in, output out; keys and values of two sequences of two
     across = 2 * (2 * 8) + 2 * (3 * 8)  # the context's once for both
     assert step.values == products + own + across
+
+
+def test_a_step_without_a_cache_by_hand() -> None:
+    """C 8, F 12; one sequence of three tokens, which see 1, 2 and 3; a context of two, projected anew."""
+    config = ModelConfig(width=8, heads=1, feedforward=12)
+    step = Counter(config, Shape(), 1, 2).step(1, 1, 3, cached=False)
+    assert (
+        step.flops
+        == 3 * 2 * (6 * 64 + 3 * 96) + 2 * 2 * (1 + 2 + 3) * 8 + 2 * 2 * (3 * 2 * 8) + 2 * 2 * 2 * 64
+    )
+    assert step.weights == (6 * 64 + 3 * 96) + 2 * 64
 
 
 @pytest.mark.parametrize("batch", [1, 5])
@@ -366,7 +389,7 @@ SMALLEST = replace(
     base=TINY,
     large=LARGER,
     calls=2,
-    batch=3,
+    batch={"cpu": 3},
     batches=1,
     axes={"slate": (1, 12), "beam": (1, 4), "batch": (1, 5), "items": (400, 500), "params": (TINY, LARGER)},
     growth_calls=1,
