@@ -20,7 +20,7 @@ from typing import Any
 import torch
 from rich.console import Console
 
-from benchmarks.decoding_clock import CALIBRATION, Times, in_turns, limit, row, side_by_side
+from benchmarks.decoding_clock import Times, in_turns, limit, row, side_by_side
 from benchmarks.decoding_growth import Growth
 from benchmarks.decoding_page import page, tables
 from benchmarks.decoding_parity import parities
@@ -188,8 +188,7 @@ def _throughput_subjects(config: ModelConfig, device: str) -> list[Subject]:
 
 
 def _built(subjects: Sequence[Subject], preset: Preset, catalog: Catalog, seed: int) -> list[System]:
-    users = random_users(preset.shape, catalog, CALIBRATION, seed)
-    return [build(subject, preset.shape, catalog, users, seed) for subject in subjects]
+    return [build(subject, preset.shape, catalog, seed) for subject in subjects]
 
 
 def _alone(subjects: Sequence[Subject], preset: Preset, catalog: Catalog, seed: int) -> list[Clocked]:

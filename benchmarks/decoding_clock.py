@@ -17,9 +17,6 @@ from benchmarks.decoding_world import Shape, random_catalog, random_users, valid
 from higr.catalog import Catalog
 from higr.slate import UserContext
 
-CALIBRATION = 64
-"""Users that engines are calibrated with; they are not decoded for a clock."""
-
 BARRIER_SECONDS = 300
 """That a process waits for one that has failed."""
 
@@ -116,14 +113,14 @@ def _work(
 ) -> tuple[float, float, list[float], list[bool]]:
     """(start, end, seconds of each call, validity of each slate) of one process."""
     catalog = random_catalog(shape, seed)
-    users = random_users(shape, catalog, CALIBRATION + batch * (calls + 1), seed + worker)
-    system = build(subject, shape, catalog, users[:CALIBRATION], seed)
-    timed_call(system, shape, catalog, users[CALIBRATION : CALIBRATION + batch])
+    users = random_users(shape, catalog, batch * (calls + 1), seed + worker)
+    system = build(subject, shape, catalog, seed)
+    timed_call(system, shape, catalog, users[:batch])
     if _barrier is not None:
         _barrier.wait()
     started, seconds, good = time.time(), [], []
     for call in range(1, calls + 1):
-        low = CALIBRATION + call * batch
+        low = call * batch
         taken, found = timed_call(system, shape, catalog, users[low : low + batch])
         seconds.append(taken)
         good += found

@@ -11,7 +11,7 @@ from typing import Any, cast
 import numpy as np
 import torch
 
-from benchmarks.decoding_clock import CALIBRATION, in_turns
+from benchmarks.decoding_clock import in_turns
 from benchmarks.decoding_systems import PROFILES, Name, Subject, System, build
 from benchmarks.decoding_world import Shape, random_catalog, random_users
 from benchmarks.prefix_tree import model_steps, timed_slate
@@ -67,9 +67,9 @@ class Growth:
 
     def cell(self, batch: int = 1, names: Sequence[Name] = BOTH) -> Cell:
         """p50 of a batch of each system, in milliseconds, with HiGR's parameters."""
-        users = self._users(CALIBRATION + batch * (self.calls + 1))
-        systems = [self._system(name, users) for name in names]
-        times = in_turns(systems, self.shape, self.catalog, users[CALIBRATION:], batch)
+        users = self._users(batch * (self.calls + 1))
+        systems = [self._system(name) for name in names]
+        times = in_turns(systems, self.shape, self.catalog, users, batch)
         out: Cell = {"params": systems[0].parameters}
         for name, taken in zip(names, times, strict=True):
             out |= {
@@ -85,11 +85,11 @@ class Growth:
 
         The slate there is of ten items, by the loop of the reference engine around this engine's blocks.
         """
-        users = self._users(CALIBRATION + self.calls + 1)
-        system = self._system("higr_kv", users)
+        users = self._users(self.calls + 1)
+        system = self._system("higr_kv")
         model = cast(HiGRRecommender, system.recommender).model
         figures = []
-        for user in users[CALIBRATION:]:
+        for user in users:
             batch = encode_contexts([user], self.catalog, PROFILES, self.config)
             seen = [[self.catalog.position[item] for item in user.item_ids]]
             started = time.perf_counter()
@@ -109,6 +109,6 @@ class Growth:
     def _users(self, count: int) -> list[UserContext]:
         return random_users(self.shape, self.catalog, count, self.seed)
 
-    def _system(self, name: Name, users: Sequence[UserContext]) -> System:
+    def _system(self, name: Name) -> System:
         subject = Subject(name, self.engine, self.config)
-        return build(subject, self.shape, self.catalog, users[:CALIBRATION], self.seed)
+        return build(subject, self.shape, self.catalog, self.seed)

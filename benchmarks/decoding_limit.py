@@ -1,7 +1,6 @@
 """What the machine can do, measured in the run: the denominator of the distance to the limit."""
 
 import time
-import warnings
 from collections.abc import Callable
 from functools import cache
 
@@ -9,6 +8,7 @@ import torch
 from torch import Tensor
 
 from benchmarks.decoding_work import BYTES, Work
+from higr.decode.engines.native import Int8Linear, Scratch
 
 INNER, OUTER = 1024, 1024
 ROWS = (64, 256, 1024)
@@ -54,12 +54,8 @@ def limit_seconds(work: Work, parameters: int, kind: str, device: str) -> tuple[
 def _product(kind: str, device: str, rows: int) -> Callable[[], Tensor]:
     left, right = torch.randn(rows, INNER), torch.randn(INNER, OUTER) / 32
     if kind == "int8":
-        scale = float(right.abs().max()) / 127
-        with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", "torch.quantize_per_tensor", UserWarning)  # moves to torchao
-            weights = torch.quantize_per_tensor(right.T.contiguous(), scale, 0, torch.qint8)
-        packed = torch.ops.quantized.linear_prepack(weights, None)
-        return lambda: torch.ops.quantized.linear_dynamic(left, packed)
+        linear = Int8Linear(right.T, Scratch())
+        return lambda: linear(left)
     dtype = torch.bfloat16 if kind == "bf16" else torch.float32
     left, right = left.to(device, dtype), right.to(device, dtype)
     return lambda: left @ right

@@ -12,7 +12,6 @@ from higr.data.prepared import PreparedData
 from higr.decode.parity import OVERLAP, measure_parity
 from higr.decode.recommender import HiGRRecommender
 from higr.evaluation.held_out import HeldOut
-from higr.model.inputs import encode_contexts
 
 
 def parities(run: Path, engines: list[str], most: int, seed: int) -> dict[str, Any]:
@@ -30,15 +29,12 @@ def parities(run: Path, engines: list[str], most: int, seed: int) -> dict[str, A
     config = parse_config(json.dumps(bundle.manifest.config), f"configuration of bundle {bundle.version}")
     prepared = PreparedData.load(run / "data")
     history = HistoryIndex.build(prepared.events, prepared.users, config.data)
-    slates, earlier = prepared.split("test"), prepared.split("validation")
+    slates = prepared.split("test")
     settings = config.evaluation.model_copy(update={"max_slates": most})
     test = HeldOut.draw(slates, history.contexts(slates), prepared.items, settings, seed)
-    calibration = encode_contexts(
-        history.contexts(earlier.slice(0, 64)), bundle.catalog, bundle.model.profiles, bundle.model.config
-    )
 
     def recommender(engine: str) -> HiGRRecommender:
-        model = ENGINES[engine].make(bundle.model, calibration, bundle.catalog)
+        model = ENGINES[engine].make(bundle.model)
         return HiGRRecommender(
             model,
             bundle.catalog,

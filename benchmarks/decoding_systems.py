@@ -4,7 +4,7 @@ An engine is a model of the same interface whose blocks are faster. To measure o
 ENGINES: all rows, ratios and tables take it up.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -16,14 +16,16 @@ from benchmarks.decoding_work import Work, higr_work, onerec_work, t5_work
 from benchmarks.decoding_world import Shape
 from higr.catalog import Catalog
 from higr.config import ModelConfig
+from higr.decode.engines.int8 import Int8HiGR, Int8OneRec
+from higr.decode.engines.native import library
 from higr.decode.recommender import HiGRRecommender
-from higr.errors import HigrError
+from higr.errors import EngineError, HigrError
 from higr.model.higr import HiGR
-from higr.model.inputs import ContextBatch, ProfileVocabulary, encode_contexts
+from higr.model.inputs import ProfileVocabulary
 from higr.peers.build import build_peer, count_parameters
 from higr.peers.onerec import OneRec
 from higr.peers.recommenders import OneRecRecommender
-from higr.slate import Recommender, UserContext
+from higr.slate import Recommender
 
 Name = Literal[
     "hf_t5_flat",
@@ -53,25 +55,38 @@ class Engine:
     """Attributes:
     device: cpu or cuda.
     kind: of its weights: fp32, bf16 or int8.
-    make: a reference model and the contexts to calibrate with, to the engine's model.
+    make: a reference model to the engine's.
     """
 
     device: str
     kind: str
-    make: Callable[[HiGR | OneRec, ContextBatch, Catalog], Any]
+    make: Callable[[HiGR | OneRec], Any]
 
 
 ENGINES: dict[str, Engine] = {
-    "reference": Engine("cpu", "fp32", lambda model, contexts, catalog: model),
+    "reference": Engine("cpu", "fp32", lambda model: model),
+    "cpu": Engine("cpu", "int8", lambda model: (Int8HiGR if isinstance(model, HiGR) else Int8OneRec)(model)),
 }
 """Slowest first."""
 
 
 def engines(device: str) -> list[str]:
-    """Those for a device, slowest first; none for a GPU that is not there."""
+    """Those for a device that this machine runs, slowest first."""
     if device == "cuda" and not torch.cuda.is_available():
         return []
-    return [name for name, engine in ENGINES.items() if engine.device == device]
+    return [
+        name
+        for name, engine in ENGINES.items()
+        if engine.device == device and (engine.kind != "int8" or _has_kernels())
+    ]
+
+
+def _has_kernels() -> bool:
+    try:
+        library()
+    except EngineError:
+        return False
+    return True
 
 
 @dataclass(frozen=True)
@@ -115,9 +130,7 @@ class System:
         return f"{self.subject.system} ({self.subject.engine})"
 
 
-def build(
-    subject: Subject, shape: Shape, catalog: Catalog, calibration: Sequence[UserContext], seed: int
-) -> System:
+def build(subject: Subject, shape: Shape, catalog: Catalog, seed: int) -> System:
     """Random weights from the seed; the same for every engine.
 
     Raises:
@@ -143,7 +156,7 @@ def build(
     parameters, sizes = _parameters(model), model.config
     if not cached:
         model = without_cache(model)
-    model = engine.make(model, encode_contexts(calibration, catalog, PROFILES, config), catalog)
+    model = engine.make(model)
     if subject.system.startswith("onerec"):
         rule: Literal["session", "greedy"] = "greedy" if "greedy" in subject.system else "session"
         return System(

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from higr.model.higr import HiGR
-from higr.model.layers import Decoder, KeyValue
+from higr.model.layers import Decoder, KeyValue, KeyValues
 from higr.peers.onerec import OneRec
 
 
@@ -29,17 +29,17 @@ class Uncached(nn.Module):
         return [(memory, memory[..., :0])]
 
     def step(
-        self, x: Tensor, context: list[KeyValue], mask: Tensor, caches: list[KeyValue] | None
-    ) -> tuple[Tensor, list[KeyValue]]:
+        self, x: Tensor, context: list[KeyValue], mask: Tensor, caches: KeyValues | None
+    ) -> tuple[Tensor, KeyValues]:
         """x: (B, rows, C). What is handed on is (B * rows, T, C), all tokens so far."""
         batch, rows, width = x.shape
         tokens = x.reshape(-1, 1, width)
         if caches:
-            tokens = torch.cat([caches[0][0], tokens], dim=1)
+            tokens = torch.cat([caches.layers[0][0], tokens], dim=1)
         keys = self.decoder.project(context[0][0])
         out = self.decoder(tokens.reshape(batch, -1, width), keys, mask, rows=rows)
         out = out.reshape(batch, rows, -1, width)[:, :, -1]
-        return out, [(tokens, tokens[..., :0])]
+        return out, KeyValues(((tokens, tokens[..., :0]),))
 
 
 def without_cache(model: HiGR | OneRec) -> HiGR | OneRec:

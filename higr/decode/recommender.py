@@ -38,7 +38,9 @@ class HiGRRecommender(CatalogRecommender):
     ) -> None:
         check_codes(model.depth, model.codebook_size, catalog)
         super().__init__(catalog, model.profiles, model.config, disabled, item_scores)
-        self.model, self.beam_width, self._cold_discount = model.eval(), beam_width, cold_discount
+        self.model, self.beam_width, self._cold_discount = model, beam_width, cold_discount
+        if isinstance(model, HiGR):
+            model.eval()
 
     @classmethod
     def from_bundle(cls, bundle: Bundle | Path) -> "HiGRRecommender":

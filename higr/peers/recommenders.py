@@ -39,7 +39,9 @@ class OneRecRecommender(CatalogRecommender):
     ) -> None:
         check_codes(model.depth, model.codebook_size, catalog)
         super().__init__(catalog, model.profiles, model.config, disabled, item_scores)
-        self.model, self.beam_width, self.rule = model.eval(), beam_width, rule
+        self.model, self.beam_width, self.rule = model, beam_width, rule
+        if isinstance(model, OneRec):
+            model.eval()
         self._cold_discount = cold_discount
 
     def _decode(self, batch: ContextBatch, slate_size: int, excluded: list[list[int]]) -> DecodedSlates:

@@ -88,7 +88,7 @@ class Int8OneRec:
             raise EngineError("engine cpu: it has no mixture of experts; use engine reference")
         scratch = Scratch()
         self.config, self.depth, self.codebook_size = model.config, model.depth, model.codebook_size
-        self.embedding, self._model = model.embedding, model
+        self.profiles, self.embedding, self._model = model.profiles, model.embedding, model
         self._encoder = Int8Encoder(model.encoder, scratch)
         self._decoder = stack_of(model.decoder, scratch)
         self._heads = [Int8Linear(head, scratch) for head in model.head.detach()]
