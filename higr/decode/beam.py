@@ -38,7 +38,11 @@ StepFunction = Callable[[int, Tensor | None, Tensor | None], Tensor]
 
 
 def beam_search(
-    eligibility: Eligibility, width: int, step: StepFunction, cold_discount: float = 0.0
+    eligibility: Eligibility,
+    width: int,
+    step: StepFunction,
+    cold_discount: float = 0.0,
+    widths: Tensor | None = None,
 ) -> Beams:
     """Find the `width` most likely semantic IDs of each row that have an eligible item.
 
@@ -47,15 +51,19 @@ def beam_search(
         width: W, beams kept a level.
         step: the model.
         cold_discount: nats taken from the score of what the model was not trained with.
+        widths: (B,) beams that each row keeps of W; None: all of them.
     """
     tree = eligibility.tree
     nodes = torch.zeros((len(eligibility), 1), dtype=torch.int32)
     scores = torch.zeros((len(eligibility), 1))
+    beams = torch.arange(width)
     parents: Tensor | None = None
     codes: Tensor | None = None
     for level in range(tree.depth):
         gained, children = extend(eligibility, level, nodes, step(level, parents, codes), cold_discount)
         scores, parents, nodes, codes = select(scores, gained, children, width)
+        if widths is not None:
+            scores = scores.masked_fill(beams[: scores.shape[1]] >= widths[:, None], -torch.inf)
     return Beams(nodes.long(), scores)
 
 

@@ -16,8 +16,8 @@ from higr.prefix_tree import PrefixTree
 from higr.slate import Slate, UserContext
 
 
-class CatalogRecommender(ABC):
-    """A `Recommender` over a catalogue; a subclass holds a model and decodes.
+class CatalogDecoder:
+    """A catalogue as what decodes slates from it sees it: a prefix tree of its active items.
 
     Args:
         profiles, config: of the model.
@@ -53,6 +53,23 @@ class CatalogRecommender(ABC):
         else:
             self._tree = catalog.tree
 
+    def _positions(self, items: Iterable[str]) -> list[int]:
+        """Catalogue positions; unknown ids are ignored."""
+        return [self.catalog.position[item] for item in items if item in self.catalog.position]
+
+    def _slate(self, items: torch.Tensor, scores: torch.Tensor) -> Slate:
+        shown = items >= 0
+        positions = items[shown].tolist()
+        return Slate(
+            tuple(self.catalog.item_ids[p] for p in positions),
+            tuple(scores[shown].tolist()),
+            tuple(tuple(int(c) for c in self.catalog.codes[p]) for p in positions),
+        )
+
+
+class CatalogRecommender(CatalogDecoder, ABC):
+    """A `Recommender` that knows no constraints but excluded items; a subclass holds a model and decodes."""
+
     @abstractmethod
     def _decode(self, batch: ContextBatch, slate_size: int, excluded: list[list[int]]) -> DecodedSlates:
         """Slates of B contexts; excluded: catalogue positions that each may not hold."""
@@ -79,18 +96,6 @@ class CatalogRecommender(ABC):
         return [
             self._slate(items, scores) for items, scores in zip(decoded.items, decoded.scores, strict=True)
         ]
-
-    def _positions(self, items: Iterable[str]) -> list[int]:
-        """Catalogue positions; unknown ids are ignored."""
-        return [self.catalog.position[item] for item in items if item in self.catalog.position]
-
-    def _slate(self, items: torch.Tensor, scores: torch.Tensor) -> Slate:
-        positions = [int(p) for p in items if p >= 0]
-        return Slate(
-            tuple(self.catalog.item_ids[p] for p in positions),
-            tuple(float(s) for s in scores[: len(positions)]),
-            tuple(tuple(int(c) for c in self.catalog.codes[p]) for p in positions),
-        )
 
 
 def check_codes(depth: int, codebook_size: int, catalog: Catalog) -> None:
