@@ -16,8 +16,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from higr.decode.item_bits import ItemBits, KindBits
-from higr.decode.lost import first_losses, items_of
+from higr.decode.item_bits import ItemBits, KindBits, union
+from higr.decode.left import Left, first_left, items_of, nothing_of
 from higr.errors import InputError
 from higr.prefix_tree import Children
 
@@ -39,7 +39,7 @@ class Pins:
 @dataclass(frozen=True)
 class CategoryCaps:
     """Attributes:
-    bits: of the categories; kind 0 is no category and has no cap.
+    bits: of the categories, as these rows see them; kind 0 is no category and has no cap.
     most: (B,) items of one category.
     """
 
@@ -53,8 +53,7 @@ class Rules:
 
     Attributes:
         positions: M.
-        which: (B,) set of `ItemBits` that each row chooses from.
-        forbidden: (B, E) excluded and pinned slots in rising order, the tree's `count` behind them.
+            forbidden: (B, E) excluded and pinned slots in rising order, the tree's `count` behind them.
         blocked: depth to (B, X) int32 nodes, nowhere behind them.
         pins: None where no row has any.
         prefix_caps: depth to (B,) most items under one node; depths without a cap are left out.
@@ -62,7 +61,6 @@ class Rules:
     """
 
     positions: int
-    which: Tensor
     forbidden: Tensor
     blocked: Mapping[int, Tensor]
     pins: Pins | None = None
@@ -74,7 +72,7 @@ class Constrained:
     """An `Eligibility` by rules, for slates that are filled from the first position on, one strike each.
 
     Args:
-        bits: of the active items; those of the categories if there are caps by category.
+        bits: of what each of B rows chooses from; those of the categories if these have caps.
         rules: of B rows.
     """
 
@@ -84,6 +82,7 @@ class Constrained:
         rows, self._given = rules.forbidden.shape
         chosen = rules.forbidden.new_full((rows, rules.positions), self.tree.count)
         self._slots = torch.cat([rules.forbidden, chosen], dim=1)
+        self._nothing = torch.zeros((rows, bits.words), dtype=bits.dtype, device=chosen.device)
         # Nodes and categories that each position takes or, where one is pinned, is going to: what caps count.
         self._taken = {
             depth: torch.full_like(chosen, self.tree.nodes[depth].count, dtype=torch.int32)
@@ -101,13 +100,14 @@ class Constrained:
         for depth, taken in self._taken.items():
             full = (taken.unsqueeze(2) == taken.unsqueeze(1)).sum(dim=2) >= self._caps[depth][:, None]
             closed.setdefault(depth, []).append(torch.where(full, taken, self.tree.nodes[depth].count))
-        self._lost = first_losses(
+        self._left = first_left(
             bits,
-            rules.which,
             rules.forbidden,
             {depth: torch.cat(nodes, dim=1) for depth, nodes in closed.items()},
             rules.positions,
         )
+        for left in self._left.values():
+            left.refresh(self._open)
         self._aim()
 
     def __len__(self) -> int:
@@ -116,11 +116,11 @@ class Constrained:
     # -- what a search asks -------------------------------------------------------------------
 
     def dead(self, level: int, nodes: Tensor, children: Children) -> Tensor:
-        lost = self._lost.get(level + 1)
+        dead = children.missing
         if isinstance(self._bits, KindBits):
-            dead = children.missing | self._none_open(self._children_bits(level, nodes, children))
-        else:
-            dead = children.missing if lost is None else lost.missing(children.missing, nodes)
+            dead = dead | self._none_open(self._bits.of(level + 1, children.nodes))
+        if level + 1 in self._left:
+            dead = self._left[level + 1].added_to(dead, nodes)
         if self._length is None or self._pins is None:
             return dead
         path = self._pins.nodes[level][:, self._position]
@@ -129,7 +129,7 @@ class Constrained:
 
     def has(self, slots: Tensor) -> Tensor:
         """See `Eligibility.has`: of items whose semantic ID a search has ended in."""
-        has = self._unstruck(slots) & ~self._none_open(self._bits.items(slots, self._rules.which))
+        has = self._unstruck(slots) & ~self._none_open(self._bits.items(slots))
         if self._length is None or self._pins is None:
             return has
         pinned = self._pins.slots[:, self._position, None]
@@ -144,7 +144,7 @@ class Constrained:
             self._kinds.select(1, self._position).copy_(kinds)
             self._open = self._without_full(self._rules.category_caps, self._open, kinds)
         node = self.tree.leaves(slots).int()
-        for depth in range(self.tree.depth, min(self._lost) - 1, -1):
+        for depth in range(self.tree.depth, min(self._left) - 1, -1):
             node = self._enter(depth, node)
         self._position += 1
         self._aim()
@@ -152,35 +152,31 @@ class Constrained:
     # -- from a chosen item upwards -----------------------------------------------------------
 
     def _enter(self, depth: int, node: Tensor) -> Tensor:
-        """Enter what nodes (B,) above the chosen items have lost by now. Returns their parents."""
-        lost = self._lost.get(depth)
-        if lost is None:
+        """Enter what is left by now of nodes (B,) above the chosen items. Returns their parents."""
+        if depth not in self._left:
             return self.tree.facts(depth, node)[:, 0]
-        every = self._bits.of(depth, node, self._rules.which)  # (B, R)
-        less = every - self._live(depth, node) if lost.follows else torch.zeros_like(every)
-        gone = less
+        full: Tensor | None = None
         if depth in self._taken:
             self._taken[depth].select(1, self._position).copy_(node)
             full = (self._taken[depth] == node[:, None]).sum(dim=1) >= self._caps[depth]
-            gone = torch.where(full[:, None], every, less)
-        return lost.enter(node, less, gone)
+        left = self._left[depth]
+        parents = left.enter(node, self._left_of(depth, node, left), full)
+        left.refresh(self._open)
+        return parents
 
-    def _live(self, depth: int, node: Tensor) -> Tensor:
+    def _left_of(self, depth: int, node: Tensor, left: Left) -> Tensor:
         """(B, R) bits of what is eligible under nodes (B,), whatever its category."""
+        if not left.follows:
+            return self._bits.of(depth, node)
+        if left.items:
+            return self._nothing
         if depth == self.tree.depth:
             slots = items_of(self.tree, node)  # (B, S)
-            slots = torch.where(self._unstruck(slots), slots, self.tree.count)
-            return self._bits.union(self._bits.items(slots, self._rules.which))
-        node = node[:, None]
-        children = self.tree.children(depth, node)
-        bits = self._children_bits(depth, node, children) * ~children.missing.unsqueeze(3)
-        return self._bits.union(bits[:, 0])
-
-    def _children_bits(self, level: int, nodes: Tensor, children: Children) -> Tensor:
-        """(B, W, C, R) bits of what is eligible under the children of nodes (B, W), whatever its category."""
-        bits = self._bits.children(level, children, self._rules.which)
-        lost = self._lost.get(level + 1)
-        return bits if lost is None else lost.taken_from(bits, nodes)
+            return union(self._bits.items(torch.where(self._unstruck(slots), slots, self.tree.count)))
+        below, children = self._left[depth + 1], self.tree.children(depth, node[:, None])
+        if not isinstance(self._bits, KindBits):
+            return ~below.added_to(children.missing, node[:, None]).all(dim=2)
+        return union(below.put_into(self._bits.children(depth, children)[:, 0], node))
 
     def _unstruck(self, slots: Tensor) -> Tensor:
         """Which of slots (B, S) hold an item that is neither excluded nor chosen nor pinned."""
@@ -191,13 +187,13 @@ class Constrained:
     def _without_full(self, caps: CategoryCaps, open_: Tensor, kinds: Tensor) -> Tensor:
         """The open bits without those of kinds (B,), where a row has as many of them as it may."""
         full = ((self._kinds == kinds[:, None]).sum(dim=1) >= caps.most) & (kinds > 0)
-        return open_ & ~(torch.embedding(caps.bits.bits, kinds) * full[:, None])
+        return open_ & ~(caps.bits.of_kinds(kinds) * full[:, None])
 
     def _none_open(self, bits: Tensor) -> Tensor:
         """(B, ...) bool: which of bits (B, ..., R) hold no category that may be chosen."""
         if self._open is not None:
             bits = bits & self._open.view(len(bits), *[1] * (bits.dim() - 2), -1)
-        return bits[..., 0] == 0 if bits.shape[-1] == 1 else (bits == 0).all(dim=-1)
+        return nothing_of(bits)
 
     # -- pins ---------------------------------------------------------------------------------
 
@@ -210,10 +206,10 @@ class Constrained:
         length = torch.zeros_like(pins.slots[:, self._position])
         for depth in range(1, self.tree.depth + 1):
             node = pins.nodes[depth - 1][:, self._position]
-            bits = self._bits.of(depth, node, self._rules.which)
-            if depth in self._lost:
+            bits = self._bits.of(depth, node)
+            if depth in self._left:
                 # Whether a cap closed this prefix is not asked: one place under it is this pin's own.
-                bits = bits - self._lost[depth].of(node)
+                bits = self._left[depth].of(node, bits)
             length = torch.where(self._none_open(bits), length, depth)
         item = pins.slots[:, self._position] < self.tree.count
         self._length = torch.where(item, self.tree.depth, length)

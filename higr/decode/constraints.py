@@ -1,6 +1,7 @@
 """From the constraints of requests to what a beam search asks."""
 
 from collections.abc import Collection, Sequence
+from dataclasses import replace
 from functools import cached_property
 
 import numpy as np
@@ -10,7 +11,7 @@ from torch import Tensor
 from higr.catalog import Catalog
 from higr.decode.constrained import CategoryCaps, Constrained, Pins, Rules
 from higr.decode.constraint_row import ConstraintRow, RowReader
-from higr.decode.item_bits import ItemBits, OneKind
+from higr.decode.item_bits import KindBits, OneKind
 from higr.decode.item_sets import ItemSets
 from higr.decode.request import Constraints
 from higr.eligibility import Eligibility, Exclusions
@@ -76,26 +77,26 @@ class ConstraintReader:
                 self._tree, [self._rows.positions(c.exclude) for c in constraints], strikes=longest
             )
         sets = self._sets
+        sets = self._sets
         rows = [self._rows.read(c, size, sets) for c, size in zip(constraints, sizes, strict=True)]
-        return Constrained(self._bits(rows, sets), self._rules(rows, sets, longest))
-
-    def _bits(self, rows: list[ConstraintRow], sets: ItemSets) -> ItemBits:
-        """The least that these rows need."""
+        device = self._tree.nodes[0].code.device
+        which = torch.tensor([row.which for row in rows], device=device)
+        rules = self._rules(rows, longest)
         if any(row.category_cap is not None for row in rows):
-            return sets.category_bits
-        return sets.bits if any(row.which for row in rows) else self._one_kind
+            kinds = KindBits(sets.category_tables, which)
+            most = [NO_CAP if row.category_cap is None else row.category_cap for row in rows]
+            caps = CategoryCaps(kinds, torch.tensor(most, device=device))
+            return Constrained(kinds, replace(rules, category_caps=caps))
+        bits = KindBits(sets.tables, which) if any(row.which for row in rows) else self._one_kind
+        return Constrained(bits, rules)
 
-    def _rules(self, rows: list[ConstraintRow], sets: ItemSets, positions: int) -> Rules:
+    def _rules(self, rows: list[ConstraintRow], positions: int) -> Rules:
+        """All but the caps by category."""
         tree, device = self._tree, self._tree.nodes[0].code.device
         depths = {depth for row in rows for depth, _ in row.blocked}
         lengths = {length for row in rows for length in row.prefix_caps}
-        category_caps: CategoryCaps | None = None
-        if any(row.category_cap is not None for row in rows):
-            most = [NO_CAP if row.category_cap is None else row.category_cap for row in rows]
-            category_caps = CategoryCaps(sets.category_bits, torch.tensor(most, device=device))
         return Rules(
             positions=positions,
-            which=torch.tensor([row.which for row in rows], device=device),
             forbidden=_padded([row.forbidden for row in rows], tree.count).to(device),
             blocked={
                 depth: _padded(
@@ -110,7 +111,6 @@ class ConstraintReader:
                 length: torch.tensor([row.prefix_caps.get(length, NO_CAP) for row in rows], device=device)
                 for length in sorted(lengths)
             },
-            category_caps=category_caps,
         )
 
     def _pins(self, rows: list[ConstraintRow], positions: int) -> Pins:

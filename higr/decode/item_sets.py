@@ -6,7 +6,7 @@ from functools import cached_property
 
 import numpy as np
 
-from higr.decode.item_bits import KindBits
+from higr.decode.item_bits import KindTables
 from higr.errors import InputError
 from higr.prefix_tree import PrefixTree
 
@@ -40,9 +40,9 @@ class ItemSets:
         number = self.numbers.get(name, len(self.members))
         parts = (*self.members[:number], members, *self.members[number + 1 :])
         sets = replace(self, numbers={**self.numbers, name: number}, members=parts)
-        _ = sets.bits
-        if "category_bits" in self.__dict__:
-            _ = sets.category_bits
+        _ = sets.tables
+        if "category_tables" in self.__dict__:
+            _ = sets.category_tables
         return sets
 
     def number(self, name: str | None) -> int:
@@ -57,11 +57,11 @@ class ItemSets:
         return self.numbers[name]
 
     @cached_property
-    def bits(self) -> KindBits:
+    def tables(self) -> KindTables:
         """Without categories."""
-        return KindBits(self.tree, None, self.members)
+        return KindTables(self.tree, None, self.members)
 
     @cached_property
-    def category_bits(self) -> KindBits:
+    def category_tables(self) -> KindTables:
         """With categories; made when they are first asked for."""
-        return KindBits(self.tree, self.kinds, self.members)
+        return KindTables(self.tree, self.kinds, self.members)

@@ -1,74 +1,22 @@
 """Constraints against plain enumeration of all items. Run: pytest tests/decode/test_constraints.py"""
 
+from dataclasses import replace
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
 from hypothesis import event, given, settings
 from hypothesis import strategies as st
 
-from higr.catalog import Catalog
-from higr.decode.constraints import ConstraintReader
-from higr.decode.request import Constraints, Prefix
+from higr.decode import item_bits
+from higr.decode.request import Constraints
 from higr.eligibility import Eligibility, pick_items
 from higr.errors import InputError
-from higr.prefix_tree import Layout, PrefixTree
+from higr.prefix_tree import Layout
 from tests.decode.plain import World, contradiction, eligible
-from tests.trees import LAYOUTS, Code, catalogues
-
-SLATE = 6
-
-
-@st.composite
-def worlds(draw: st.DrawFn, categories: int = 4) -> World:
-    items = draw(catalogues())
-    numbers = st.integers(0, len(items.codes) - 1)
-    kind = st.one_of(st.none(), st.integers(0, categories - 1).map(str))
-    known = draw(st.lists(kind, min_size=len(items.codes), max_size=len(items.codes)))
-    sets = {name: frozenset(draw(st.sets(numbers, min_size=1))) for name in ("few", "some")}
-    return World(items.codes, items.active, items.size, known, sets)
-
-
-@st.composite
-def constraints(draw: st.DrawFn, world: World, size: int) -> Constraints:
-    """Any of the fields, alone or together; of pins, those that contradict nothing unless by chance."""
-    depth = len(world.codes[0])
-    chosen = draw(st.sets(st.sampled_from(["exclude", "allow", "blocked", "pinned", "prefix", "category"])))
-    item = st.sampled_from(world.ids)
-    prefix: st.SearchStrategy[Prefix] = st.one_of(
-        st.builds(lambda code, length: code[:length], st.sampled_from(world.codes), st.integers(1, depth)),
-        st.lists(st.integers(0, world.size - 1), min_size=1, max_size=depth).map(tuple),
-    )
-    return Constraints(
-        exclude=draw(st.sets(item)) if "exclude" in chosen else (),
-        allow=draw(st.sampled_from(sorted(world.sets))) if "allow" in chosen else None,
-        blocked=tuple(draw(st.lists(prefix, max_size=3))) if "blocked" in chosen else (),
-        pinned=draw(st.dictionaries(st.integers(1, size), st.one_of(item, prefix), max_size=4))
-        if "pinned" in chosen
-        else {},
-        per_prefix=draw(st.dictionaries(st.integers(1, depth), st.integers(1, 3), max_size=2))
-        if "prefix" in chosen
-        else {},
-        per_category=draw(st.integers(1, 3)) if "category" in chosen else None,
-    )
-
-
-@st.composite
-def batches(draw: st.DrawFn) -> tuple[World, list[Constraints], list[int]]:
-    world = draw(worlds())
-    sizes = draw(st.lists(st.integers(1, SLATE), min_size=1, max_size=3))
-    return world, [draw(constraints(world, size)) for size in sizes], sizes
-
-
-def reader(world: World, layout: Layout = "auto") -> ConstraintReader:
-    codes = np.array(world.codes, np.int32)
-    priority = -np.arange(len(codes), dtype=np.float32)  # items of one semantic ID stay in this order
-    catalog = Catalog.build(world.ids, codes, world.size, priority=priority)
-    assert list(catalog.item_ids) == world.ids
-    tree = PrefixTree(catalog.codes, world.size, np.array(world.active), layout)
-    made = ConstraintReader(catalog, tree, world.categories)
-    for name, numbers in world.sets.items():
-        made.register(name, [world.ids[number] for number in numbers])
-    return made
+from tests.decode.random_requests import SLATE, SMALL, batches, reader
+from tests.trees import LAYOUTS, Code
 
 
 def enterable(asked: Eligibility, row: int) -> list[set[Code]]:
@@ -123,7 +71,7 @@ def leaf_codes(world: World) -> list[Code]:
     return sorted({code for code, active in zip(world.codes, world.active, strict=True) if active})
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(batch=batches(), layout=st.sampled_from(LAYOUTS), seed=st.integers(0, 10_000))
 def test_at_every_position_what_may_be_entered_is_what_enumeration_finds(
     batch: tuple[World, list[Constraints], list[int]], layout: Layout, seed: int
@@ -137,7 +85,7 @@ def test_at_every_position_what_may_be_entered_is_what_enumeration_finds(
         check_slates(world, [row for row, _ in sound], [size for _, size in sound], layout, seed)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(batch=batches())
 def test_contradictions_are_refused_and_nothing_else_is(
     batch: tuple[World, list[Constraints], list[int]],
@@ -150,3 +98,75 @@ def test_contradictions_are_refused_and_nothing_else_is(
                 made.eligibility([row], [size])
         else:
             assert len(made.eligibility([row], [size])) == 1
+
+
+@pytest.mark.parametrize(
+    ("asked", "message"),
+    [
+        ({"allow": "twos"}, r"allow: no set 'twos' is registered \(ones\)"),
+        ({"blocked": ((),)}, r"blocked: prefix \(\) has 0 codes; 1 to 2 are due"),
+        ({"blocked": ((0, 1, 2),)}, r"blocked: prefix \(0, 1, 2\) has 3 codes"),
+        ({"blocked": ((3,),)}, r"blocked: prefix \(3,\) holds a code outside 0..2"),
+        ({"pinned": {1: (0, -1)}}, r"pinned: prefix \(0, -1\) holds a code outside 0..2"),
+        ({"pinned": {1: ()}}, r"pinned: prefix \(\) has 0 codes"),
+        ({"pinned": {0: "i0"}}, r"pinned: 'i0' at position 0; the slate has positions 1..4"),
+        ({"pinned": {5: (0,)}}, r"pinned: \(0,\) at position 5; the slate has positions 1..4"),
+        ({"pinned": {1: "i9"}}, "the catalogue has no item 'i9'"),
+        ({"pinned": {1: "i5"}}, "'i5' at position 1 is disabled"),
+        ({"pinned": {1: "i0"}, "exclude": {"i0"}}, "'i0' at position 1 is in exclude"),
+        ({"pinned": {1: "i0"}, "allow": "ones"}, "'i0' at position 1 is not in allow 'ones'"),
+        ({"pinned": {1: "i0"}, "blocked": ((0,),)}, r"'i0' at position 1 is blocked by \(0,\)"),
+        ({"pinned": {2: (0, 1)}, "blocked": ((0,),)}, r"\(0, 1\) at position 2 is blocked by \(0,\)"),
+        ({"pinned": {1: "i0", 3: "i0"}}, r"'i0' at positions \[1, 3\]; pin an item once"),
+        ({"per_prefix": {0: 1}}, "per_prefix: a prefix of 0 codes; 1 to 2 are due"),
+        ({"per_prefix": {3: 1}}, "per_prefix: a prefix of 3 codes"),
+        ({"per_prefix": {1: 0}}, "per_prefix: 0 items of a prefix of 1 codes; at least 1 is due"),
+        ({"per_category": 0}, "per_category: 0; at least 1 is due"),
+        (
+            {"per_prefix": {1: 1}, "pinned": {1: "i0", 2: (0,)}},
+            r"2 items of prefix \(0,\), but per_prefix \{1: 1\} allows 1",
+        ),
+        (
+            {"per_category": 1, "pinned": {1: "i0", 2: "i1"}},
+            "2 items of the category of 'i1', but per_category 1 allows 1",
+        ),
+    ],
+)
+def test_what_cannot_be_followed_is_refused_by_field_and_value(asked: dict[str, Any], message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        reader(SMALL).eligibility([Constraints(), Constraints(**asked)], [4, 4])
+
+
+def test_caps_by_category_need_categories() -> None:
+    with pytest.raises(InputError, match="no categories of items are known"):
+        reader(replace(SMALL, categories=None)).eligibility([Constraints(per_category=1)], [4])
+    with pytest.raises(InputError, match="2 categories for 6 items; give one an item, or None"):
+        reader(replace(SMALL, categories=["a", "b"]))
+
+
+def test_more_sets_than_memory_is_allowed_for_are_refused_and_change_nothing(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    made = reader(SMALL)
+    monkeypatch.setattr(item_bits, "TABLE_BYTES", 70)
+    with pytest.raises(InputError, match="register fewer sets"):
+        made.register("more", ["i0"])
+    with pytest.raises(InputError, match="'more' is registered"):
+        made.eligibility([Constraints(allow="more")], [1])
+
+
+def test_more_than_63_categories_and_several_sets_at_once() -> None:
+    rng = np.random.default_rng(0)
+    codes = sorted({tuple(code) for code in rng.integers(0, 7, (300, 3)).tolist()})
+    categories = [f"c{number}" for number in rng.integers(0, 150, len(codes))]
+    sets = {
+        name: frozenset(rng.choice(len(codes), count, replace=False).tolist())
+        for name, count in (("few", 5), ("half", len(codes) // 2))
+    }
+    world = World(codes, [True] * len(codes), 7, categories, sets)
+    rows = [
+        Constraints(per_category=1, allow="half", per_prefix={2: 1}),
+        Constraints(allow="few", exclude=[world.ids[n] for n in sorted(sets["few"])[:2]], per_category=1),
+        Constraints(per_category=1, blocked=tuple((code,) for code in range(6)), pinned={3: (6, 1)}),
+    ]
+    check_slates(world, rows, [SLATE] * 3, "auto", 0)
