@@ -106,6 +106,8 @@ class Constrained:
             {depth: torch.cat(nodes, dim=1) for depth, nodes in closed.items()},
             rules.positions,
         )
+        # Prefixes that are blocked in a depth that nothing else can close stay as they are.
+        self._entered = {d for d, left in self._left.items() if left.follows or d in self._taken}
         for left in self._left.values():
             left.refresh(self._open)
         self._aim()
@@ -144,7 +146,7 @@ class Constrained:
             self._kinds.select(1, self._position).copy_(kinds)
             self._open = self._without_full(self._rules.category_caps, self._open, kinds)
         node = self.tree.leaves(slots).int()
-        for depth in range(self.tree.depth, min(self._left) - 1, -1):
+        for depth in range(self.tree.depth, min(self._entered) - 1, -1):
             node = self._enter(depth, node)
         self._position += 1
         self._aim()
@@ -153,7 +155,7 @@ class Constrained:
 
     def _enter(self, depth: int, node: Tensor) -> Tensor:
         """Enter what is left by now of nodes (B,) above the chosen items. Returns their parents."""
-        if depth not in self._left:
+        if depth not in self._entered:
             return self.tree.facts(depth, node)[:, 0]
         full: Tensor | None = None
         if depth in self._taken:
@@ -166,9 +168,7 @@ class Constrained:
 
     def _left_of(self, depth: int, node: Tensor, left: Left) -> Tensor:
         """(B, R) bits of what is eligible under nodes (B,), whatever its category."""
-        if not left.follows:
-            return self._bits.of(depth, node)
-        if left.items:
+        if left.items or not left.follows:
             return self._nothing
         if depth == self.tree.depth:
             slots = items_of(self.tree, node)  # (B, S)

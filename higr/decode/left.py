@@ -50,8 +50,10 @@ class Left:
         """Find the dead nodes anew. open_: (B, R), categories that may be chosen; None: all."""
         if self.items:
             return
-        bits = self.left if open_ is None else self.left & open_.unsqueeze(1)
-        dead = nothing_of(bits) if self._closed is None else nothing_of(bits) | self._closed
+        dead = self._closed
+        if self.follows or dead is None:
+            bits = self.left if open_ is None else self.left & open_.unsqueeze(1)
+            dead = nothing_of(bits) if dead is None else nothing_of(bits) | dead
         self._doors = torch.where(dead, self._parents, -1)  # no beam stands on -1
 
     def added_to(self, missing: Tensor, nodes: Tensor) -> Tensor:
@@ -72,6 +74,8 @@ class Left:
 
     def of(self, nodes: Tensor, every: Tensor) -> Tensor:
         """(B, R) bits left of nodes (B,), closed or not. every: (B, R) what they have without constraints."""
+        if not self.follows:
+            return every
         here = self.nodes == nodes.unsqueeze(1)
         left = (self.left * here.unsqueeze(2)).amax(dim=1)
         return torch.where(here.any(dim=1, keepdim=True), left, every)
@@ -84,7 +88,8 @@ class Left:
         self._columns.select(1, self._filled).copy_(columns)
         if not self.items or self._closed is not None:
             here = self.nodes == nodes.unsqueeze(1)  # (B, E)
-            self.left = torch.where(here.unsqueeze(2), left.unsqueeze(1), self.left)
+            if self.follows:
+                self.left = torch.where(here.unsqueeze(2), left.unsqueeze(1), self.left)
             if closing is not None and self._closed is not None:
                 self._closed = self._closed | (here & closing.unsqueeze(1))
         self._filled += 1

@@ -8,8 +8,10 @@ import pytest
 import torch
 from hypothesis import event, given, settings
 from hypothesis import strategies as st
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from higr.decode import item_bits
+from higr.decode.beam import beam_search
 from higr.decode.request import Constraints
 from higr.eligibility import Eligibility, pick_items
 from higr.errors import InputError
@@ -170,3 +172,36 @@ def test_more_than_63_categories_and_several_sets_at_once() -> None:
         Constraints(per_category=1, blocked=tuple((code,) for code in range(6)), pinned={3: (6, 1)}),
     ]
     check_slates(world, rows, [SLATE] * 3, "auto", 0)
+
+
+class Waits(TorchDispatchMode):
+    """Notes operations that wait for the device or whose shape depends on values."""
+
+    NAMES = ("_local_scalar_dense", "nonzero", "masked_select", "unique", "index.Tensor", "equal")
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.seen: list[str] = []
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        if any(name in str(func) for name in self.NAMES):
+            self.seen.append(str(func))
+        return func(*args, **(kwargs or {}))
+
+
+def test_nothing_waits_for_the_device_while_a_slate_is_filled() -> None:
+    asked = reader(SMALL).eligibility(
+        [
+            Constraints(exclude={"i0"}, per_prefix={1: 2}, per_category=1, pinned={2: (1,), 3: "i1"}),
+            Constraints(allow="ones", blocked=((0,),)),
+        ],
+        [4, 4],
+    )
+    with Waits() as waits:
+        torch.tensor([1.0]).nonzero()
+        assert waits.seen
+        waits.seen.clear()
+        for _ in range(4):
+            beams = beam_search(asked, 3, lambda *_: torch.zeros(2, 3, 3), widths=torch.tensor([1, 3]))
+            asked.strike(pick_items(asked, beams.leaves[:, 0]))
+    assert not waits.seen
