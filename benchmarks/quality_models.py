@@ -18,6 +18,7 @@ from higr.config import ModelConfig, RunConfig
 from higr.data.prepared import PreparedData
 from higr.decode.beam import beam_search
 from higr.decode.recommender import HiGRRecommender
+from higr.decode.requests import CatalogRecommender
 from higr.decode.slate import DecodedSlates, ItemStep
 from higr.eligibility import Exclusions, pick_items
 from higr.model.higr import HiGR
@@ -88,8 +89,12 @@ def build(kind: str, config: ModelConfig, catalog: Catalog, profiles: ProfileVoc
     return build_peer(cast(Kind, kind), config, *shape, len(catalog), catalog.tokenizer_id)
 
 
-class FirstPosition(HiGRRecommender):
+class FirstPosition(CatalogRecommender):
     """HiGR as a model of one next item: the slate is the first position's beam, no slate is planned."""
+
+    def __init__(self, model: HiGR, catalog: Catalog, beam_width: int, disabled: Iterable[str]) -> None:
+        super().__init__(catalog, model.profiles, model.config, disabled)
+        self.model, self.beam_width = model.eval(), beam_width
 
     @torch.inference_mode()
     def _decode(self, batch: ContextBatch, slate_size: int, excluded: list[list[int]]) -> DecodedSlates:
@@ -109,8 +114,9 @@ def _recommender(model: Any, catalog: Catalog, beam: int, rule: str, disabled: I
     beam = int(width or beam)
     match model:
         case HiGR():
-            kind = FirstPosition if rule == "first" else HiGRRecommender
-            return kind(model, catalog, beam, disabled)
+            if rule == "first":
+                return FirstPosition(model, catalog, beam, disabled)
+            return HiGRRecommender(model, catalog, beam, disabled)
         case OneRec():
             return OneRecRecommender(model, catalog, beam, cast(Rule, rule), disabled)
         case Tiger():

@@ -39,11 +39,14 @@ class Slate:
         item_ids: first shown first.
         scores: one a position, higher is better; comparable within one recommender only.
         semantic_ids: D codes an item, or empty where the recommender has none.
+        propensities: probability with which each item was chosen, given those before it; empty where no
+            request of the batch explored. 1 where a request did not.
     """
 
     item_ids: tuple[str, ...]
     scores: tuple[float, ...]
     semantic_ids: tuple[tuple[int, ...], ...] = ()
+    propensities: tuple[float, ...] = ()
 
 
 class Recommender(Protocol):

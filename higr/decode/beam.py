@@ -38,7 +38,12 @@ StepFunction = Callable[[int, Tensor | None, Tensor | None], Tensor]
 
 
 def beam_search(
-    eligibility: Eligibility, width: int, step: StepFunction, cold_discount: float = 0.0
+    eligibility: Eligibility,
+    width: int,
+    step: StepFunction,
+    cold_discount: float = 0.0,
+    widths: Tensor | None = None,
+    spread: Tensor | None = None,
 ) -> Beams:
     """Find the `width` most likely semantic IDs of each row that have an eligible item.
 
@@ -47,15 +52,24 @@ def beam_search(
         width: W, beams kept a level.
         step: the model.
         cold_discount: nats taken from the score of what the model was not trained with.
+        widths: (B,) beams that each row keeps of W; None: all of them.
+        spread: (B, 1) nats that a beam loses, while they are compared, for each better one of the same
+            parent; None: none.
     """
     tree = eligibility.tree
     nodes = torch.zeros((len(eligibility), 1), dtype=torch.int32)
     scores = torch.zeros((len(eligibility), 1))
+    beams = torch.arange(width)
     parents: Tensor | None = None
     codes: Tensor | None = None
     for level in range(tree.depth):
         gained, children = extend(eligibility, level, nodes, step(level, parents, codes), cold_discount)
-        scores, parents, nodes, codes = select(scores, gained, children, width)
+        scores, parents, nodes, codes = select(scores, gained, children, width, spread)
+        if widths is not None:
+            scores = scores.masked_fill(beams[: scores.shape[1]] >= widths[:, None], -torch.inf)
+    if spread is not None:
+        scores, order = scores.sort(dim=1, descending=True, stable=True)
+        nodes = nodes.gather(1, order)
     return Beams(nodes.long(), scores)
 
 
@@ -81,9 +95,9 @@ def extend(
 
 
 def select(
-    scores: Tensor, gained: Tensor, children: Children, width: int
+    scores: Tensor, gained: Tensor, children: Children, width: int, spread: Tensor | None = None
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """The best continuations of each row.
+    """The best continuations of each row; with `spread` see `beam_search`.
 
     Args:
         scores: (B, W) of the beams so far.
@@ -93,8 +107,14 @@ def select(
         Scores, parent beams, nodes and codes told, each (B, W'), best first; W' is at most `width`.
     """
     columns = gained.shape[2]
-    candidates = (scores.unsqueeze(2) + gained.reshape(*scores.shape, columns)).flatten(1)
-    scores, best = candidates.topk(min(width, candidates.shape[1]), dim=1)
+    candidates = scores.unsqueeze(2) + gained.reshape(*scores.shape, columns)  # (B, W, C)
+    if spread is None:
+        scores, best = candidates.flatten(1).topk(min(width, candidates[0].numel()), dim=1)
+    else:
+        better = candidates.argsort(dim=2, descending=True, stable=True).argsort(dim=2)  # of its siblings
+        apart = (candidates - spread[:, :, None] * better).flatten(1)
+        best = apart.topk(min(width, apart.shape[1]), dim=1).indices
+        scores = candidates.flatten(1).gather(1, best)
     rows = len(scores)
     nodes = children.nodes.reshape(rows, -1).gather(1, best)
     codes = best % columns if children.codes is None else children.codes.reshape(rows, -1).gather(1, best)

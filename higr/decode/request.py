@@ -1,8 +1,9 @@
 """What a decoder is asked for: one slate, and what may stand in it."""
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
+from higr.decode.sampling import Sampling
 from higr.errors import InputError
 from higr.slate import UserContext
 
@@ -40,12 +41,24 @@ class SlateRequest:
     Attributes:
         slate_size: M; requests of one batch may differ in it.
         beam_width: W; None: the decoder's.
+        sampling: None: the best slate.
+        shown: items of the pages before this one, in order. None is shown again, and the planner goes on
+            behind the last of them, as many as leave it room for M more; caps count this page alone.
     """
 
     context: UserContext
     slate_size: int
     constraints: Constraints = Constraints()
     beam_width: int | None = None
+    sampling: Sampling | None = None
+    shown: tuple[str, ...] = ()
+
+    @property
+    def allowed(self) -> Constraints:
+        """The constraints, with what was shown before excluded."""
+        if not self.shown:
+            return self.constraints
+        return replace(self.constraints, exclude={*self.constraints.exclude, *self.shown})
 
     def __post_init__(self) -> None:
         if self.slate_size < 1:

@@ -4,7 +4,6 @@ from abc import ABC, abstractmethod
 from collections.abc import Collection, Iterable, Sequence
 
 import numpy as np
-import torch
 from torch import Tensor
 
 from higr.catalog import Catalog
@@ -16,8 +15,8 @@ from higr.prefix_tree import PrefixTree
 from higr.slate import Slate, UserContext
 
 
-class CatalogRecommender(ABC):
-    """A `Recommender` over a catalogue; a subclass holds a model and decodes.
+class CatalogDecoder:
+    """A catalogue as what decodes slates from it sees it: a prefix tree of its active items.
 
     Args:
         profiles, config: of the model.
@@ -53,6 +52,29 @@ class CatalogRecommender(ABC):
         else:
             self._tree = catalog.tree
 
+    def _positions(self, items: Iterable[str]) -> list[int]:
+        """Catalogue positions; unknown ids are ignored."""
+        return [self.catalog.position[item] for item in items if item in self.catalog.position]
+
+    def _slates(self, decoded: DecodedSlates) -> list[Slate]:
+        slates = []
+        for row, items in enumerate(decoded.items):
+            shown = items >= 0
+            positions = items[shown].tolist()
+            slates.append(
+                Slate(
+                    tuple(self.catalog.item_ids[p] for p in positions),
+                    tuple(decoded.scores[row][shown].tolist()),
+                    tuple(tuple(int(c) for c in self.catalog.codes[p]) for p in positions),
+                    () if decoded.propensities is None else tuple(decoded.propensities[row][shown].tolist()),
+                )
+            )
+        return slates
+
+
+class CatalogRecommender(CatalogDecoder, ABC):
+    """A `Recommender` that knows no constraints but excluded items; a subclass holds a model and decodes."""
+
     @abstractmethod
     def _decode(self, batch: ContextBatch, slate_size: int, excluded: list[list[int]]) -> DecodedSlates:
         """Slates of B contexts; excluded: catalogue positions that each may not hold."""
@@ -75,22 +97,7 @@ class CatalogRecommender(ABC):
             raise InputError(f"{len(exclude)} exclusions for {len(contexts)} contexts; give one a context")
         batch = encode_contexts(contexts, self.catalog, self._profiles, self._config)
         excluded = [self._positions(items) for items in exclude or [()] * len(contexts)]
-        decoded = self._decode(batch, slate_size, excluded)
-        return [
-            self._slate(items, scores) for items, scores in zip(decoded.items, decoded.scores, strict=True)
-        ]
-
-    def _positions(self, items: Iterable[str]) -> list[int]:
-        """Catalogue positions; unknown ids are ignored."""
-        return [self.catalog.position[item] for item in items if item in self.catalog.position]
-
-    def _slate(self, items: torch.Tensor, scores: torch.Tensor) -> Slate:
-        positions = [int(p) for p in items if p >= 0]
-        return Slate(
-            tuple(self.catalog.item_ids[p] for p in positions),
-            tuple(float(s) for s in scores[: len(positions)]),
-            tuple(tuple(int(c) for c in self.catalog.codes[p]) for p in positions),
-        )
+        return self._slates(self._decode(batch, slate_size, excluded))
 
 
 def check_codes(depth: int, codebook_size: int, catalog: Catalog) -> None:

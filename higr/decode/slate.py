@@ -14,11 +14,12 @@ from torch import Tensor
 from higr.catalog import Catalog
 from higr.config import ModelConfig
 from higr.decode.beam import beam_search, follow
+from higr.decode.sampling import Draws
 from higr.eligibility import Eligibility, pick_items
 from higr.errors import InputError
 from higr.model.embedding import CodeEmbedding
 from higr.model.higr import Context
-from higr.model.inputs import ContextBatch
+from higr.model.inputs import ContextBatch, ProfileVocabulary
 from higr.model.layers import Caches
 
 
@@ -26,6 +27,9 @@ class SlateModel(Protocol):
     """What decoding asks of HiGR, and of the engines that stand in for it (`higr.decode.engines`)."""
 
     config: ModelConfig
+    depth: int
+    codebook_size: int
+    profiles: ProfileVocabulary
     embedding: CodeEmbedding
 
     def encode(self, batch: ContextBatch, codes: Tensor) -> Context:
@@ -48,13 +52,15 @@ class SlateModel(Protocol):
 @dataclass(frozen=True)
 class DecodedSlates:
     """Attributes:
-    items: (B, M) int64 catalogue positions, -1 behind the end of a slate.
-    scores: (B, M) log-probabilities of the items, or of their stand-ins less the discount; -inf behind
-        the end.
+    items: (B, M) int64 catalogue positions, -1 behind the end of a slate and where nothing was eligible.
+    scores: (B, M) log-probabilities of the items, or of their stand-ins less the discount; -inf where there
+        is no item.
+    propensities: (B, M) probabilities with which they were chosen; None where no slate explored.
     """
 
     items: Tensor
     scores: Tensor
+    propensities: Tensor | None = None
 
 
 @torch.inference_mode()
@@ -64,52 +70,96 @@ def decode_slates(
     batch: ContextBatch,
     sizes: Sequence[int],
     eligibility: Eligibility,
-    beam_width: int,
+    beam_width: int | Sequence[int],
     item_scores: Tensor | None = None,
     cold_discount: float = 0.0,
+) -> DecodedSlates:
+    """Encode B contexts and fill their slates; see `fill_slates`."""
+    context = model.encode(batch, catalog.code_tensor)
+    return fill_slates(model, catalog, context, sizes, eligibility, beam_width, item_scores, cold_discount)
+
+
+@torch.inference_mode()
+def fill_slates(
+    model: SlateModel,
+    catalog: Catalog,
+    context: Context,
+    sizes: Sequence[int],
+    eligibility: Eligibility,
+    beam_width: int | Sequence[int],
+    item_scores: Tensor | None = None,
+    cold_discount: float = 0.0,
+    *,
+    before: Tensor | None = None,
+    draws: Draws | None = None,
 ) -> DecodedSlates:
     """Fill the slates of a batch.
 
     Args:
-        batch: B contexts.
+        context: of B contexts.
         sizes: wanted length of each slate; the batch runs to the longest.
         eligibility: what each slate may hold, with the tree to search. Items chosen are struck out of
             it, one a position but the last, so it serves one batch.
-        beam_width: W.
+        beam_width: W, or that of each slate.
         item_scores: (N,) float, finite; which of the items of a shared semantic ID is shown, the highest
             first. None: by the catalogue's priority.
         cold_discount: nats taken from the score of an item that has a stand-in.
+        before: (B, P) catalogue positions of items that the planner is told stand before the slate.
+        draws: of slates that explore; None: none does.
 
     Raises:
         InputError: a length the planner was not built for, or a beam of less than one.
     """
-    longest = max(sizes, default=0)
-    if longest > model.config.max_slate_size or min(sizes, default=1) < 1:
-        raise InputError(f"slate size {longest}: this model plans 1 to {model.config.max_slate_size} items")
-    if beam_width < 1:
-        raise InputError(f"beam width {beam_width}: at least 1 is due")
-    rows = len(batch)
-    context = model.encode(batch, catalog.code_tensor)
+    longest, first = max(sizes, default=0), 0 if before is None else before.shape[1]
+    if first + longest > model.config.max_slate_size or min(sizes, default=1) < 1:
+        raise InputError(
+            f"slate size {longest}, {first} items before it: this model plans 1 to "
+            f"{model.config.max_slate_size} items"
+        )
+    rows = len(context.mask)
+    width, widths = _beam_widths(beam_width, rows)
     tree = eligibility.tree
+    wanted = torch.arange(longest) < torch.tensor(list(sizes)).view(-1, 1)  # (B, M)
     items = torch.full((rows, longest), -1)
     scores = torch.full((rows, longest), -torch.inf)
+    propensities = None if draws is None else torch.zeros(rows, longest)
     caches: Caches | None = None
     chosen: Tensor | None = None
+    for position in range(first):
+        _, caches = model.plan_step(context, position, chosen, caches)
+        chosen = _embedded(model, catalog, before[:, position]) if before is not None else None
     for position in range(longest):
-        plan, caches = model.plan_step(context, position, chosen, caches)  # (B, C)
-        beams = beam_search(eligibility, beam_width, ItemStep(model, context, position, plan), cold_discount)
-        score = beams.scores[:, 0]
+        plan, caches = model.plan_step(context, first + position, chosen, caches)  # (B, C)
+        step = ItemStep(model, context, first + position, plan)
+        spread = None if draws is None else draws.diversity
+        beams = beam_search(eligibility, width, step, cold_discount, widths, spread)
+        score, leaves = beams.scores[:, 0], beams.leaves[:, 0]
+        if draws is not None and propensities is not None:
+            which, propensities[:, position] = draws.pick(position, beams.scores)
+            score, leaves = (part.gather(1, which[:, None])[:, 0] for part in (beams.scores, beams.leaves))
         found = score > -torch.inf
-        slots = torch.where(found, pick_items(eligibility, beams.leaves[:, 0], item_scores), tree.count)
+        slots = torch.where(found, pick_items(eligibility, leaves, item_scores), tree.count)
         best = tree.catalog_positions(slots)
-        wanted = torch.tensor([position < size for size in sizes])
-        items[:, position] = torch.where(found & wanted, best, -1)
-        scores[:, position] = torch.where(wanted, score, -torch.inf)
+        items[:, position] = torch.where(found & wanted[:, position], best, -1)
+        scores[:, position] = torch.where(wanted[:, position], score, -torch.inf)
         if position == longest - 1:
             break
         eligibility.strike(slots)
-        chosen = model.embedding.items(catalog.code_tensor[best])
-    return DecodedSlates(items, scores)
+        chosen = _embedded(model, catalog, best)
+    return DecodedSlates(items, scores, propensities)
+
+
+def _embedded(model: SlateModel, catalog: Catalog, positions: Tensor) -> Tensor:
+    return model.embedding.items(catalog.code_tensor[positions])
+
+
+def _beam_widths(beam_width: int | Sequence[int], rows: int) -> tuple[int, Tensor | None]:
+    """The widest, and (B,) each row's own; None where all have the same."""
+    widths = [beam_width] * rows if isinstance(beam_width, int) else list(beam_width)
+    if min(widths, default=1) < 1:
+        raise InputError(f"beam width {min(widths)}: at least 1 is due")
+    alike = len(set(widths)) <= 1
+    return max(widths, default=1), None if alike else torch.tensor(widths)
 
 
 class ItemStep:
