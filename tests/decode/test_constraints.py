@@ -197,11 +197,15 @@ def test_nothing_waits_for_the_device_while_a_slate_is_filled() -> None:
         ],
         [4, 4],
     )
+
+    def flat(level: int, parents: torch.Tensor | None, codes: torch.Tensor | None) -> torch.Tensor:
+        return torch.zeros(2, 1 if codes is None else codes.shape[1], 3)
+
     with Waits() as waits:
         torch.tensor([1.0]).nonzero()
         assert waits.seen
         waits.seen.clear()
         for _ in range(4):
-            beams = beam_search(asked, 3, lambda *_: torch.zeros(2, 3, 3), widths=torch.tensor([1, 3]))
+            beams = beam_search(asked, 3, flat, widths=torch.tensor([1, 3]))
             asked.strike(pick_items(asked, beams.leaves[:, 0]))
     assert not waits.seen
