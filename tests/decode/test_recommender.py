@@ -137,10 +137,7 @@ def test_a_kept_context_gives_the_same_slate_and_is_not_encoded_again() -> None:
 def test_ten_thousand_slates_take_no_more_memory(engine: str) -> None:
     model = random_model(1, CATALOG)
     made = HiGRRecommender(build_engine(engine, model), CATALOG, 5, cache_bytes=200_000)
-    requests = [
-        SlateRequest(UserContext(f"{n}", USERS[n % 12].item_ids, USERS[n % 12].feedback), 3)
-        for n in range(50)
-    ]
+    requests = [SlateRequest(replace(USERS[n % 12], user_id=f"{n}"), 3) for n in range(50)]
 
     def decode(times: int) -> int:
         for turn in range(times):
