@@ -525,6 +525,21 @@ class DecodeConfig(Section):
         description="nats by which an item newer than the model is less likely than the trained one it "
         "resembles most; not reported by the paper",
     )
+    engine: Literal["auto", "reference", "cpu"] = Field(
+        "auto",
+        description="what a bundle is served with: reference, float32 torch; cpu, int8 on one core; "
+        "auto, the fastest that this machine runs and that passes parity_floor",
+    )
+    parity_floor: float = Field(
+        0.9,
+        ge=0,
+        le=1,
+        description="least mean share of the reference's first ten items that an engine's first ten must "
+        "hold when a bundle is loaded; not reported by the paper",
+    )
+    context_cache_mb: int = Field(
+        64, ge=0, description="megabytes of encoded contexts that are kept for follow-up pages; 0: none"
+    )
 
 
 class BatchConfig(Section):

@@ -11,6 +11,7 @@ from higr.catalog import Catalog
 from higr.config import DecodeConfig
 from higr.decode.constraints import ConstraintReader
 from higr.decode.context_cache import ContextCache
+from higr.decode.engines.check import checked_engine
 from higr.decode.request import Constraints, SlateRequest
 from higr.decode.requests import CatalogDecoder, check_codes
 from higr.decode.sampling import Draws
@@ -57,8 +58,15 @@ class HiGRRecommender(CatalogDecoder):
             model.eval()
 
     @classmethod
-    def from_bundle(cls, bundle: Bundle | Path) -> "HiGRRecommender":
-        """As the bundle was configured and without its disabled items."""
+    def from_bundle(cls, bundle: Bundle | Path, engine: str | None = None) -> "HiGRRecommender":
+        """As the bundle was configured and without its disabled items.
+
+        Args:
+            engine: one of `higr.decode.engines`; None: as configured.
+
+        Raises:
+            EngineError: an engine that cannot run here, or whose slates are not the reference's.
+        """
         if isinstance(bundle, Path):
             bundle = Bundle.open(bundle)
         disabled = [
@@ -72,14 +80,21 @@ class HiGRRecommender(CatalogDecoder):
         category = dict(
             zip(bundle.items["item_id"].to_pylist(), bundle.items["category"].to_pylist(), strict=True)
         )
-        return cls(
-            bundle.model,
-            bundle.catalog,
-            decode.beam_width,
-            disabled,
-            cold_discount=decode.cold_discount,
-            categories=[category[item] for item in bundle.catalog.item_ids],
-        )
+
+        def recommender(model: SlateModel, cache_bytes: int = 0) -> "HiGRRecommender":
+            return cls(
+                model,
+                bundle.catalog,
+                decode.beam_width,
+                disabled,
+                cold_discount=decode.cold_discount,
+                categories=[category[item] for item in bundle.catalog.item_ids],
+                cache_bytes=cache_bytes,
+            )
+
+        name = engine or decode.engine
+        checked = checked_engine(name, bundle.model, bundle.catalog, decode.parity_floor, recommender)
+        return recommender(checked, decode.context_cache_mb * 1_000_000)
 
     def register(self, name: str, items: Collection[str]) -> None:
         """Prepare a set of items for `Constraints.allow`; see `ConstraintReader.register`."""

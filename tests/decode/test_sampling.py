@@ -42,7 +42,7 @@ def test_what_is_no_beam_is_never_drawn() -> None:
     assert set(picked[:, 1].tolist()) == {0}
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=12, deadline=None)
 @given(
     share=st.floats(0, 1),
     temperature=st.floats(0.2, 5),
@@ -52,12 +52,12 @@ def test_what_is_no_beam_is_never_drawn() -> None:
 def test_propensities_are_the_frequencies(share: float, temperature: float, top_p: float, seed: int) -> None:
     torch.manual_seed(seed)
     scores = torch.randn(1, 5).log_softmax(dim=1).sort(descending=True).values
-    made = draws(Sampling(share, temperature, top_p, seed=seed), 4000)
-    index, propensity = _all(made, scores, 4000)
+    made = draws(Sampling(share, temperature, top_p, seed=seed), 1500)
+    index, propensity = _all(made, scores, 1500)
     known = {int(i): float(p) for i, p in zip(index, propensity, strict=True)}
-    seen = torch.bincount(index, minlength=5) / 4000
+    seen = torch.bincount(index, minlength=5) / 1500
     for item in range(5):
-        assert abs(float(seen[item]) - known.get(item, 0.0)) < 0.04
+        assert abs(float(seen[item]) - known.get(item, 0.0)) < 0.06
     q = made.odds(scores)[0]
     expected = share * q + (1 - share) * (torch.arange(5) == 0)
     for item, value in known.items():
