@@ -11,6 +11,7 @@ DATA ?=
 RUN ?= runs/$(SOURCE)
 PORT ?= 8080
 BIN := .venv/bin
+INSTALL := $(BIN)/python -m pip install -qq --disable-pip-version-check --no-deps
 
 export DO_NOT_TRACK = 1
 # One thread a process: weights then do not depend on the number of cores, and a second job on the machine
@@ -18,7 +19,7 @@ export DO_NOT_TRACK = 1
 export OMP_NUM_THREADS ?= 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup system-deps demo test lint bench bench-tokenizer bench-training bench-quality bench-alignment serve clean
+.PHONY: help setup system-deps demo test lint bench bench-tokenizer bench-training bench-quality bench-alignment bench-decoding serve clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 14
@@ -26,17 +27,18 @@ help: ## this list
 setup: .venv/.installed ## install the locked environment into .venv
 
 # --no-deps: the lock is complete, and resolving it again takes longer than installing it.
-.venv/.installed: requirements.lock pyproject.toml
+.venv/.installed: requirements.lock pyproject.toml higr/decode/engines/int8.c
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "higr needs Python 3.11 or newer: make PYTHON=python3.11 ..."; exit 2; }
 	@echo "installing the locked environment into .venv (two to five minutes, once)"
 	@$(PYTHON) -m venv .venv
-	@$(BIN)/python -m pip install -qq --disable-pip-version-check --no-deps -r requirements.lock
-	@$(BIN)/python -m pip install -qq --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@$(INSTALL) -r requirements.lock
+	@$(INSTALL) --no-build-isolation -e .
 	@$(BIN)/python -m pip check
 	@touch $@
 
-system-deps: setup ## what some tests need beside Python: chromium, helm, kubectl
+system-deps: setup ## what some tests need beside Python: chromium, helm, kubectl; a C compiler for engine cpu
 	@PYTHON=$(BIN)/python sh scripts/system-deps.sh
+	@ls higr/decode/engines/_int8*.so >/dev/null 2>&1 || $(INSTALL) --no-build-isolation -e .
 
 demo: setup ## logs -> bundle -> slates -> drift report; SOURCE=demo|nano|kuairand DATA=folder RUN=folder KEEP=1
 	@$(BIN)/python scripts/demo.py --config $(SOURCE) --run $(RUN) $(if $(DATA),--data "$(DATA)") $(if $(KEEP),--keep)
@@ -64,6 +66,9 @@ bench-quality: setup ## slates of HiGR and its opponents on the public data in D
 
 bench-alignment: setup ## objectives and negatives of alignment on KuaiRand in DATA and in the simulator; PRESET=full|quick; goes on where it stopped
 	@$(BIN)/python -m benchmarks.alignment $(if $(DATA),--data "$(DATA)") $(if $(PRESET),--preset $(PRESET))
+
+bench-decoding: setup ## HiGR beside T5 and flat decoding, by engine; parity on the bundle in RUN, if there is one; PRESET=full|quick
+	@$(BIN)/python -m benchmarks.decoding $(if $(PRESET),--preset $(PRESET)) $(if $(wildcard $(RUN)/bundle),--run $(RUN))
 
 serve: setup ## serve the bundle in RUN on PORT; the word in RUN/switch decides who makes the slates
 	@test -e $(RUN)/switch || echo auto > $(RUN)/switch

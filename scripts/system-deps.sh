@@ -3,7 +3,7 @@
 #
 #   scripts/system-deps.sh            (or: make system-deps; PYTHON names another interpreter)
 #
-# - Debian packages: chromium, which the report tests open pages with.
+# - Debian packages: chromium, which the report tests open pages with; a C compiler for the int8 kernels.
 # - .tools/bin/{helm,helm3,kubectl}: Helm 4 and 3 and kubectl for the chart tests.
 set -eu
 cd "$(dirname "$0")/.."
@@ -14,6 +14,7 @@ missing=""
 for package in $PACKAGES; do
     command -v "$package" >/dev/null 2>&1 || missing="$missing $package"
 done
+command -v cc >/dev/null 2>&1 || missing="$missing gcc libc6-dev"
 if [ -n "$missing" ]; then
     if ! command -v apt-get >/dev/null 2>&1; then
         echo "no apt-get here: install$missing with this system's package manager, then run this again" >&2
