@@ -41,6 +41,9 @@ class ContextCache:
         Args:
             encode: encodes the users of these rows, each once.
         """
+        if not self.max_bytes:
+            self.misses += len(users)
+            return encode(list(range(len(users))))
         keys = [_key(user) for user in users]
         first = {key: row for row, key in reversed(list(enumerate(keys)))}
         missing = [row for row, key in enumerate(keys) if key not in self._kept and first[key] == row]
@@ -59,10 +62,9 @@ class ContextCache:
         return wanted[0] if len(wanted) == 1 else Context.join(wanted)
 
     def _keep(self, key: Hashable, context: Context) -> None:
-        context = context.copied()
         if context.nbytes > self.max_bytes:
             return
-        self._kept[key] = context
+        self._kept[key] = context.copied()
         self.nbytes += context.nbytes
         while self.nbytes > self.max_bytes:
             self.nbytes -= self._kept.popitem(last=False)[1].nbytes
@@ -70,4 +72,4 @@ class ContextCache:
 
 def _key(user: UserContext) -> Hashable:
     facts = (tuple(sorted(mapping.items())) for mapping in (user.profile, user.situation))
-    return (user.user_id, user.item_ids, user.feedback, *facts)
+    return (user.user_id, tuple(user.item_ids), tuple(user.feedback), *facts)

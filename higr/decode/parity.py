@@ -99,9 +99,9 @@ def _decode(
 
 
 def _overlap(reference: Slate, engine: Slate) -> float:
-    """1 where the reference has no item: there is nothing to miss."""
-    wanted = reference.item_ids[:OVERLAP]
-    return len(set(wanted) & set(engine.item_ids[:OVERLAP])) / len(wanted) if wanted else 1.0
+    """Of slates without items 1 if both are, else 0: an engine must not find what the reference does not."""
+    wanted, found = reference.item_ids[:OVERLAP], engine.item_ids[:OVERLAP]
+    return len(set(wanted) & set(found)) / len(wanted) if wanted else float(not found)
 
 
 def _ndcg(slates: Sequence[Slate], gains: Sequence[Mapping[str, float]]) -> np.ndarray:

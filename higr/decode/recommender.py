@@ -23,7 +23,7 @@ from higr.slate import Slate, UserContext
 
 
 class HiGRRecommender(CatalogDecoder):
-    """A model and the catalogue it may choose from.
+    """A model and the catalogue it may choose from. Serves one thread.
 
     Args:
         model: HiGR in eval mode, or an engine that stands in for it (`higr.decode.engines`).
@@ -137,19 +137,27 @@ class HiGRRecommender(CatalogDecoder):
             if request.slate_size > longest:
                 raise InputError(f"slate size {request.slate_size}: this model plans 1 to {longest} items")
         pages = [self._page(request) for request in requests]
+        groups: dict[tuple[int, int], list[int]] = {}
+        for row, request in enumerate(requests):
+            groups.setdefault((len(pages[row]), self._beam(request)), []).append(row)
         slates: dict[int, Slate] = {}
-        for depth in sorted({len(page) for page in pages}):  # planners that go on from equally far
-            rows = [row for row, page in enumerate(pages) if len(page) == depth]
+        for rows in groups.values():
             made = self._together([requests[r] for r in rows], [pages[r] for r in rows])
             slates.update(zip(rows, made, strict=True))
         return [slates[row] for row in range(len(requests))]
+
+    def _beam(self, request: SlateRequest) -> int:
+        return request.beam_width or self.beam_width
 
     def _page(self, request: SlateRequest) -> list[int]:
         """Catalogue positions of the last items shown before that the planner can go on behind."""
         room = self.model.config.max_slate_size - request.slate_size
         return self._positions(request.shown)[-room:] if room else []
 
+    @torch.inference_mode()
     def _together(self, requests: Sequence[SlateRequest], pages: Sequence[list[int]]) -> list[Slate]:
+        """Requests whose planners go on from equally far and whose beams are equally wide: which of two equal
+        scores a search keeps may depend on its width, and must not depend on a neighbour's."""
         sizes = [request.slate_size for request in requests]
         users = [request.context for request in requests]
         eligibility = self._constraints.eligibility([request.allowed for request in requests], sizes)
@@ -164,7 +172,7 @@ class HiGRRecommender(CatalogDecoder):
             self.contexts.encoded(users, encode),
             sizes,
             eligibility,
-            [request.beam_width or self.beam_width for request in requests],
+            self._beam(requests[0]),
             self._item_scores,
             self._cold_discount,
             before=torch.tensor(pages).view(len(pages), -1),

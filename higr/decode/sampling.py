@@ -40,9 +40,10 @@ class Sampling:
     def __post_init__(self) -> None:
         for name, sound, due in (
             ("share", 0 <= self.share <= 1, "0 to 1"),
-            ("temperature", 0 < self.temperature < float("inf"), "more than 0"),
-            ("top_p", 0 < self.top_p <= 1, "more than 0, at most 1"),
-            ("diversity", 0 <= self.diversity < float("inf"), "0 or more"),
+            ("temperature", 1e-3 <= self.temperature <= 1e6, "0.001 to 1000000"),
+            ("top_p", 1e-6 <= self.top_p <= 1, "0.000001 to 1"),
+            ("diversity", 0 <= self.diversity <= 1e4, "0 to 10000"),
+            ("seed", isinstance(self.seed, int) and 0 <= self.seed < 2**63, "an integer from 0 below 2**63"),
         ):
             if not sound:
                 raise InputError(f"sampling: {name} {getattr(self, name)}; {due} is due")
@@ -99,7 +100,7 @@ class Draws:
 
     def odds(self, scores: Tensor) -> Tensor:
         """(B, W) probabilities q of a draw from scores as in `pick`; a row without beams is zero."""
-        odds = (scores / self.temperature).softmax(dim=1).nan_to_num(0.0)
+        odds = ((scores - scores[:, :1]) / self.temperature).softmax(dim=1).nan_to_num(0.0)
         before = odds.cumsum(dim=1) - odds
         odds = odds * (before < self.top_p)
         return odds / odds.sum(dim=1, keepdim=True).clamp(min=torch.finfo(torch.float32).tiny)

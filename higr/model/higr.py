@@ -31,7 +31,7 @@ class Context:
     """An encoded context, with the keys and values of every decoder layer projected once.
 
     Attributes:
-        mask: (B, S) bool, false where the context is padding.
+        mask: (B, S) bool, false where the context is padding; an engine may keep it in a form of its own.
         planner: keys and values, one pair a planner layer.
         generator: the same of the generator.
     """

@@ -234,6 +234,7 @@ def test_the_past_is_shared_and_never_copied() -> None:
     [
         (lambda: Int8HiGR(higr({"width": 24})), "width 24 is no multiple of 16"),
         (lambda: Int8OneRec(OneRec(config({}), 3, 5, PROFILES, "", ExpertsConfig())), "mixture of experts"),
+        (lambda: Int8HiGR(higr({}).half()), "float16 on cpu; give it the model in float32"),
         (lambda: build_engine("tpu", higr({})), "engine 'tpu': engines are"),
     ],
 )
@@ -241,6 +242,14 @@ def test_what_the_engine_cannot_run(make: object, message: str) -> None:
     assert callable(make)
     with pytest.raises(EngineError, match=message):
         make()
+
+
+def test_caches_of_another_batch_are_refused() -> None:
+    engine = Int8HiGR(higr({}))
+    context = engine.encode(contexts(5, 2, higr({})), CATALOG.code_tensor)
+    _, caches = engine.plan_step(context, 0, None, None)
+    with pytest.raises(ValueError, match="of others"):
+        engine.plan_step(context, 1, torch.zeros(2, 32), caches.take(torch.tensor([0])))
 
 
 def test_auto_falls_back_to_the_model_itself() -> None:

@@ -130,6 +130,7 @@ def test_a_kept_context_gives_the_same_slate_and_is_not_encoded_again() -> None:
     for _ in range(2):
         assert [slate.item_ids for slate in keeping.decode(requests)] == expected
     assert (keeping.contexts.hits, keeping.contexts.misses) == (12, 12)
+    assert not any(t.requires_grad for kept in keeping.contexts._kept.values() for t in kept._tensors())
 
 
 @pytest.mark.slow

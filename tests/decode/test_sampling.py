@@ -92,9 +92,13 @@ def test_without_sampling_nothing_is_drawn() -> None:
     ("values", "message"),
     [
         ({"share": 1.5}, "share 1.5; 0 to 1"),
-        ({"temperature": 0.0}, "temperature 0.0; more than 0"),
+        ({"temperature": 0.0}, "temperature 0.0; 0.001 to"),
+        ({"temperature": 1e-40}, "temperature 1e-40"),
+        ({"seed": 2**64}, "seed 18446744073709551616; an integer"),
+        ({"seed": 1.5}, "seed 1.5"),
+        ({"diversity": 1e39}, "diversity 1e"),
         ({"top_p": 0.0}, "top_p 0.0"),
-        ({"diversity": -1.0}, "diversity -1.0; 0 or more"),
+        ({"diversity": -1.0}, "diversity -1.0; 0 to"),
         ({"temperature": float("nan")}, "temperature nan"),
     ],
 )

@@ -3,12 +3,15 @@
 `reference` is the model itself, in float32 where it is: the oracle of the others. `cpu` is int8 on one core.
 """
 
+import logging
 from typing import Literal, get_args
 
 from higr.decode.engines.int8 import Int8HiGR
 from higr.decode.slate import SlateModel
 from higr.errors import EngineError
 from higr.model.higr import HiGR
+
+_log = logging.getLogger(__name__)
 
 EngineName = Literal["auto", "reference", "cpu"]
 
@@ -28,7 +31,8 @@ def build_engine(name: str, model: HiGR) -> SlateModel:
         return model.eval()
     try:
         return Int8HiGR(model)
-    except EngineError:
+    except EngineError as error:
         if name == "cpu":
             raise
+        _log.info("engine reference serves: %s", error)
         return model.eval()

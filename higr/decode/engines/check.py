@@ -1,5 +1,6 @@
 """An engine serves a bundle only if its slates are those of the reference, nearly."""
 
+import logging
 from collections.abc import Callable
 
 import numpy as np
@@ -11,6 +12,8 @@ from higr.decode.slate import SlateModel
 from higr.errors import EngineError
 from higr.model.higr import HiGR
 from higr.slate import Recommender, UserContext
+
+_log = logging.getLogger(__name__)
 
 CONTEXTS = 32
 """That both decode when a bundle is loaded. Not reported by the paper."""
@@ -46,11 +49,13 @@ def checked_engine(
     )
     if parity.overlap >= floor:
         return engine
+    found = f"{parity.overlap:.3f} of the reference's first {size} items are among its own"
     if name == "auto":
+        _log.warning("engine reference serves: of the faster engine, %s; the floor is %s", found, floor)
         return model
     raise EngineError(
-        f"engine {name}: {parity.overlap:.3f} of the reference's first {size} items are among its own, and "
-        f"decode.parity_floor is {floor}; use engine reference, or lower the floor if that is good enough"
+        f"engine {name}: {found}, and decode.parity_floor is {floor}; "
+        "use engine reference, or lower the floor if that is good enough"
     )
 
 

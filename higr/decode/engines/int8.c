@@ -34,6 +34,9 @@ typedef struct {
     const float *norm;        /* (width) of the layer norm behind the last block */
 } Stack;
 
+/* Raised with every change of a structure or signature; the caller compares. */
+EXPORT int32_t higr_interface(void) { return 1; }
+
 EXPORT int32_t higr_supported(void)
 {
 #ifdef HIGR_X86
@@ -117,8 +120,9 @@ static float quantise(const float *x, int n, int8_t *out, int32_t *sum)
     __m512i total = _mm512_setzero_si512();
     for (int i = 0; i < n; i += 16) {
         __m512i v = _mm512_cvtps_epi32(_mm512_mul_ps(_mm512_loadu_ps(x + i), by));
-        total = _mm512_add_epi32(total, v);
-        _mm_storeu_si128((__m128i *)(out + i), _mm512_cvtsepi32_epi8(v));
+        __m128i bytes = _mm512_cvtsepi32_epi8(v);
+        total = _mm512_add_epi32(total, _mm512_cvtepi8_epi32(bytes));
+        _mm_storeu_si128((__m128i *)(out + i), bytes);
     }
     *sum = _mm512_reduce_add_epi32(total);
     return largest / 127.0f;
@@ -166,7 +170,7 @@ static void multiply(const int8_t *x, int rows, int k, const uint8_t *w, int cou
 }
 
 /* y = linear(f(x)), or y += it. f: the layer norm if there is one; with `gated`, silu(gate) * up of rows
- * that hold both, one behind the other. Rows are taken ROWS at a time; scratch: `linear_scratch` bytes. */
+ * that hold both, one behind the other. Rows are taken ROWS at a time; scratch: (4 + ROWS) * inputs bytes. */
 static void linear(const Linear *l, const float *x, int rows, int gated, int add, float *y, char *scratch)
 {
     int k = l->inputs, n = l->outputs;

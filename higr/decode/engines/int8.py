@@ -6,6 +6,7 @@ as they are looked up and not multiplied.
 
 from typing import cast
 
+import torch
 from torch import Tensor
 
 from higr.decode.engines.native import Int8Linear, Int8Stack, Past, Scratch, bias_of, stack_of
@@ -16,6 +17,18 @@ from higr.model.higr import Context, HiGR
 from higr.model.inputs import ContextBatch
 from higr.model.layers import Caches, Decoder, EncoderBlock
 from higr.peers.onerec import Encoded, OneRec
+
+
+def check_weights(model: HiGR | OneRec) -> None:
+    """Raises:
+    EngineError: weights that the kernels would misread.
+    """
+    for name, weight in model.named_parameters():
+        if weight.dtype != torch.float32 or weight.device.type != "cpu":
+            raise EngineError(
+                f"engine cpu: {name} is {weight.dtype} on {weight.device}; "
+                "give it the model in float32 on the CPU"
+            )
 
 
 class Int8Encoder:
@@ -35,13 +48,14 @@ class Int8Encoder:
 
 
 class Int8HiGR:
-    """`HiGR`, decoding only.
+    """`HiGR`, decoding only. Serves one thread: its working memory is shared by all calls.
 
     Raises:
         EngineError: a machine, an installation or a model that the kernels are not made for.
     """
 
     def __init__(self, model: HiGR) -> None:
+        check_weights(model)
         scratch = Scratch()
         self.config, self.depth, self.codebook_size = model.config, model.depth, model.codebook_size
         self.profiles, self.embedding = model.profiles, model.embedding
@@ -86,6 +100,7 @@ class Int8OneRec:
     def __init__(self, model: OneRec) -> None:
         if model.experts is not None:
             raise EngineError("engine cpu: it has no mixture of experts; use engine reference")
+        check_weights(model)
         scratch = Scratch()
         self.config, self.depth, self.codebook_size = model.config, model.depth, model.codebook_size
         self.profiles, self.embedding, self._model = model.profiles, model.embedding, model

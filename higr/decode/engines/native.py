@@ -7,6 +7,7 @@ when it is met. A stack of blocks is one call, without Python between its layers
 import ctypes
 import mmap
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
 from importlib.machinery import EXTENSION_SUFFIXES
@@ -19,6 +20,9 @@ from higr.errors import EngineError
 from higr.model.layers import Decoder, DecoderBlock, EncoderBlock, KeyValue
 
 Block = EncoderBlock | DecoderBlock
+
+INTERFACE = 1
+"""`higr_interface` of int8.c."""
 
 LANES = 16
 """Numbers of a register: rows and columns are filled up to a multiple of it."""
@@ -57,7 +61,18 @@ def library() -> ctypes.CDLL:
             "engine cpu: its int8 kernels were not compiled when higr was installed; "
             "install a C compiler and higr again, or use engine reference"
         )
-    loaded = ctypes.CDLL(str(found[0]))
+    try:
+        loaded = ctypes.CDLL(str(found[0]))
+        interface = loaded.higr_interface()
+    except (OSError, AttributeError) as error:
+        raise EngineError(
+            f"engine cpu: {found[0].name} cannot be loaded ({error}); install higr again"
+        ) from None
+    if interface != INTERFACE:
+        raise EngineError(
+            f"engine cpu: {found[0].name} is of interface {interface}, this higr of {INTERFACE}; "
+            "install higr again"
+        )
     if not loaded.higr_supported():
         raise EngineError(
             "engine cpu: this processor has no AVX-512 VNNI, which its int8 kernels need; "
@@ -136,7 +151,8 @@ def together(matrices: Sequence[Matrix]) -> list[Matrix]:
     """The same matrices side by side in memory of large pages: reading them in turn is what a step costs."""
     arena = mmap.mmap(-1, sum(len(matrix.tiles) for matrix in matrices))
     if hasattr(mmap, "MADV_HUGEPAGE"):
-        arena.madvise(mmap.MADV_HUGEPAGE)
+        with suppress(OSError):  # a kernel without them
+            arena.madvise(mmap.MADV_HUGEPAGE)
     memory = torch.frombuffer(arena, dtype=torch.uint8)
     moved, at = [], 0
     for matrix in matrices:
@@ -175,13 +191,13 @@ class Int8Linear:
         if inputs != rows.shape[1]:
             rows = nn.functional.pad(rows, (0, inputs - rows.shape[1]))
         rows = rows.contiguous()
-        y = torch.empty(len(rows), len(self._matrix.scales))
+        y = torch.empty(len(rows), len(self._matrix.scales), dtype=torch.float32)
         self._library.higr_linear(
             ctypes.byref(self._described),
             rows.data_ptr(),
             len(rows),
             y.data_ptr(),
-            self._scratch.pointer(32 * inputs),
+            self._scratch.pointer(16 * inputs),
         )
         return y[:, : self.outputs].unflatten(0, x.shape[:-1])
 
@@ -253,8 +269,8 @@ class Int8Stack:
             return []
         batch, length, _ = memory.shape
         y = self._context(memory).contiguous()
-        keys = torch.zeros(batch, self.layers, self.narrow, lanes(length))
-        values = torch.empty(batch, self.layers, self.narrow, length)
+        keys = torch.zeros(batch, self.layers, self.narrow, lanes(length), dtype=torch.float32)
+        values = torch.empty(batch, self.layers, self.narrow, length, dtype=torch.float32)
         self._library.higr_context(
             self._self, y.data_ptr(), batch, length, keys.data_ptr(), values.data_ptr()
         )
@@ -268,8 +284,14 @@ class Int8Stack:
         rows = batch * beams
         x = x.contiguous().clone()
         before, ancestors = (past.positions, past.ancestors) if past is not None else ((), _NOBODY)
+        if (
+            len(bias) != batch
+            or len(past or x) != (rows if past else batch)
+            or (context and len(context[0][0]) != batch)
+        ):
+            raise ValueError(f"{rows} sequences of {batch} contexts, but caches, bias or keys of others")
         t = len(before)
-        now = torch.empty(rows, self.layers, 2, self.narrow)
+        now = torch.empty(rows, self.layers, 2, self.narrow, dtype=torch.float32)
         pointers = (ctypes.c_void_p * (t + 1))(*(position.data_ptr() for position in (*before, now)))
         ancestors = ancestors.contiguous()
         keys, values, length = None, None, 0
@@ -291,7 +313,7 @@ _NOBODY = torch.zeros(0, dtype=torch.int32)
 
 def bias_of(mask: Tensor) -> Tensor:
     """(B, S) bool, false where a context is padded -> (B, lanes(S)) float32, -inf there and behind S."""
-    bias = torch.full((len(mask), lanes(mask.shape[1])), -torch.inf)
+    bias = torch.full((len(mask), lanes(mask.shape[1])), -torch.inf, dtype=torch.float32)
     bias[:, : mask.shape[1]].masked_fill_(mask, 0.0)
     return bias
 
