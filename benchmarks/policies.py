@@ -45,7 +45,7 @@ def measure(config: RunConfig, seed: int, folder: Path) -> dict[str, dict[str, f
             else:
                 stage(own, run, lambda *_: None)
         rows[policy] = _figures(run, own.evaluation.k)
-        recommenders[policy] = HiGRRecommender.from_bundle(run / "bundle")
+        recommenders[policy] = HiGRRecommender.from_bundle(run / "bundle", "reference")
     for policy, milliseconds in _decode(recommenders, Bundle.open(first / "bundle"), seed).items():
         rows[policy]["decode_ms"] = milliseconds
     return rows

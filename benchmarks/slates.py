@@ -40,7 +40,7 @@ def main() -> None:
     size = bundle.manifest.config["decode"]["slate_size"]
     contexts = _contexts(bundle, WARM_UP + SLATES, arguments.seed)
     recommenders: dict[str, Recommender] = {
-        "higr": HiGRRecommender.from_bundle(bundle),
+        "higr": HiGRRecommender.from_bundle(bundle, "reference"),
         "incumbent": bundle.baseline,
         "popularity": bundle.baseline.popularity,
     }
