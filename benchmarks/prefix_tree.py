@@ -213,7 +213,7 @@ def timed_slate(
             gained = step(level, parents, codes).log_softmax(dim=-1)
             with mask:
                 children = tree.children(level, nodes)
-                dead = eligibility.dead(level, nodes, children)
+                dead = eligibility.gate(level).dead(nodes, children)
             with clock:
                 if children.codes is not None:
                     gained = gained.gather(2, children.codes)

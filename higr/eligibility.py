@@ -18,7 +18,10 @@ import torch
 from torch import Tensor
 
 from higr.errors import InputError
-from higr.prefix_tree import Children, PrefixTree
+from higr.gate import Doors, Gate, NodeBits
+from higr.prefix_tree import PrefixTree
+
+OPEN = Gate()
 
 
 class Eligibility(Protocol):
@@ -30,8 +33,8 @@ class Eligibility(Protocol):
         """B."""
         ...
 
-    def dead(self, level: int, nodes: Tensor, children: Children) -> Tensor:
-        """(B, W, C) bool: which children of nodes (B, W) are missing or without an eligible item."""
+    def gate(self, level: int) -> Gate:
+        """Shuts the nodes of depth `level` + 1 that hold no eligible item, as of now."""
         ...
 
     def has(self, slots: Tensor) -> Tensor:
@@ -76,11 +79,9 @@ class Exclusions:
         taken._deaths = [deaths.take(rows) for deaths in self._deaths]
         return taken
 
-    def dead(self, level: int, nodes: Tensor, children: Children) -> Tensor:
+    def gate(self, level: int) -> Gate:
         above = self.tree.depth - level - 1
-        if above < len(self._deaths):
-            return self._deaths[above].added_to(children.missing, nodes)
-        return children.missing
+        return Gate(self._deaths[above].doors) if above < len(self._deaths) else OPEN
 
     def has(self, slots: Tensor) -> Tensor:
         return (slots < self.tree.count) & (slots.unsqueeze(2) != self._slots.unsqueeze(1)).all(dim=2)
@@ -108,20 +109,14 @@ class _Deaths:
         self.nodes = nodes
         parents, columns, items = tree.facts(depth, nodes).unbind(2)
         excluded = torch.searchsorted(nodes, nodes, right=True) - torch.searchsorted(nodes, nodes)
-        # (B, 1, E): the parent of a dead node, else -1, where no beam stands; and the node's column
-        self.doors = torch.where(excluded == items, parents, -1).unsqueeze(1)
-        self.columns = columns.long().unsqueeze(1)
+        self.doors = Doors(torch.where(excluded == items, parents, -1), columns.long())
 
     def take(self, rows: Tensor) -> "_Deaths":
         """See `Exclusions.take`."""
         taken = copy(self)
-        taken.nodes, taken.doors, taken.columns = self.nodes[rows], self.doors[rows], self.columns[rows]
+        taken.nodes = self.nodes[rows]
+        taken.doors = Doors(self.doors.parents[rows], self.doors.columns[rows])
         return taken
-
-    def added_to(self, missing: Tensor, nodes: Tensor) -> Tensor:
-        """(B, W, C) bool: missing, and dead children of nodes (B, W) of the depth above."""
-        met = nodes.unsqueeze(2) == self.doors  # (B, W, E)
-        return missing.scatter_add(2, self.columns.expand_as(met), met)  # a sum of bools: true if any is
 
     def strike(self, at: int, nodes: Tensor) -> Tensor:
         """Enter the nodes (B,) over newly excluded items at index `at`. Returns their parents."""
@@ -131,8 +126,8 @@ class _Deaths:
             self.nodes.select(1, at).copy_(nodes)
             excluded = (self.nodes == nodes.unsqueeze(1)).sum(dim=1)
             doors = torch.where(excluded == items, parents, -1)
-        self.doors.select(2, at).copy_(doors.unsqueeze(1))
-        self.columns.select(2, at).copy_(columns.unsqueeze(1))
+        self.doors.parents.select(1, at).copy_(doors)
+        self.doors.columns.select(1, at).copy_(columns)
         return parents
 
 
@@ -155,9 +150,9 @@ class EligibleMask:
             mask = mask[:, tree.positions[:-1].long()]
         nowhere = mask.new_zeros((len(mask), 1))
         self._open = torch.cat([mask, nowhere], dim=1)  # (B, count + 1)
-        below = torch.cat([nowhere.int(), mask.cumsum(dim=1, dtype=torch.int32)], dim=1)
-        self._left = [  # (B, n + 1) int32, depth by depth
-            self._open.int() if nodes.items is None else below[:, nodes.items.long()].diff(dim=1)
+        below = torch.cat([nowhere.long(), mask.cumsum(dim=1)], dim=1)
+        self._left = [  # (B, n + 1) int64, depth by depth
+            self._open.long() if nodes.items is None else below[:, nodes.items.long()].diff(dim=1)
             for nodes in tree.nodes
         ]
         self._rows = torch.arange(len(mask))
@@ -165,9 +160,9 @@ class EligibleMask:
     def __len__(self) -> int:
         return len(self._open)
 
-    def dead(self, level: int, nodes: Tensor, children: Children) -> Tensor:
-        left = self._left[level + 1].gather(1, children.nodes.flatten(1).long())
-        return children.missing | (left.view_as(children.missing) == 0)
+    def gate(self, level: int) -> Gate:
+        left = self._left[level + 1]
+        return Gate(bits=NodeBits(left.view(-1, 1), start=self._rows * left.shape[1]))
 
     def has(self, slots: Tensor) -> Tensor:
         return self._open.gather(1, slots)

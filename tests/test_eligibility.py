@@ -30,7 +30,7 @@ def live_prefixes(eligible: Eligibility, items: Items, level: int, row: int) -> 
     above, below = items.prefixes(level), items.prefixes(level + 1)
     nodes = torch.arange(len(above)).expand(len(eligible), -1)
     children = eligible.tree.children(level, nodes)
-    dead = eligible.dead(level, nodes, children)
+    dead = eligible.gate(level).dead(nodes, children)
     return {below[node] for node in children.nodes[row][~dead[row]].tolist()}
 
 
@@ -98,7 +98,7 @@ def test_the_more_exclusions_the_higher_the_subtrees_that_can_die() -> None:
     root = torch.zeros((1, 1), dtype=torch.int64)
     for excluded, alive in (([], [0, 1]), ([3, 4], [0, 1]), ([3, 4, 5], [0]), (range(6), [])):
         children = tree.children(0, root)
-        dead = Exclusions(tree, [excluded], 0).dead(0, root, children)
+        dead = Exclusions(tree, [excluded], 0).gate(0).dead(root, children)
         assert (~dead[0, 0]).nonzero()[:, 0].tolist() == alive
 
 
@@ -107,7 +107,7 @@ def test_repeated_and_inactive_exclusions_count_once_and_not_at_all() -> None:
     tree = PrefixTree(codes, 2, np.array([True, True, False]))
     root = torch.zeros((1, 1), dtype=torch.int64)
     children = tree.children(0, root)
-    assert not Exclusions(tree, [[0, 0, 2, 2]], 0).dead(0, root, children)[0, 0, 0]
+    assert not Exclusions(tree, [[0, 0, 2, 2]], 0).gate(0).dead(root, children)[0, 0, 0]
 
 
 def test_one_strike_too_many_is_refused() -> None:

@@ -91,7 +91,7 @@ def extend(
         gained = gained.gather(2, children.codes)  # (B, W, C)
     if children.new is not None:
         gained = gained - cold_discount * children.new
-    return gained.masked_fill_(eligibility.dead(level, nodes, children), -torch.inf), children
+    return gained.masked_fill_(eligibility.gate(level).dead(nodes, children), -torch.inf), children
 
 
 def select(

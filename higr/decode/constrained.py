@@ -17,9 +17,9 @@ import torch
 from torch import Tensor
 
 from higr.decode.item_bits import ItemBits, KindBits, union
-from higr.decode.left import Left, first_left, items_of, nothing_of
+from higr.decode.left import Left, first_left, items_of
 from higr.errors import InputError
-from higr.prefix_tree import Children
+from higr.gate import Gate, none_of
 
 
 @dataclass(frozen=True)
@@ -117,21 +117,20 @@ class Constrained:
 
     # -- what a search asks -------------------------------------------------------------------
 
-    def dead(self, level: int, nodes: Tensor, children: Children) -> Tensor:
-        dead = children.missing
-        if isinstance(self._bits, KindBits):
-            dead = dead | self._none_open(self._bits.of(level + 1, children.nodes))
-        if level + 1 in self._left:
-            dead = self._left[level + 1].added_to(dead, nodes)
-        if self._length is None or self._pins is None:
-            return dead
-        path = self._pins.nodes[level][:, self._position]
-        off = children.missing | (children.nodes != path[:, None, None])
-        return torch.where((self._length > level)[:, None, None], off, dead)
+    def gate(self, level: int) -> Gate:
+        left, only = self._left.get(level + 1), None
+        if self._length is not None and self._pins is not None:
+            only = torch.where(self._length > level, self._pins.nodes[level][:, self._position], -1)
+        return Gate(
+            shut=None if left is None else left.dead,
+            bits=self._bits.at(level + 1) if isinstance(self._bits, KindBits) else None,
+            open=self._open,
+            only=only,
+        )
 
     def has(self, slots: Tensor) -> Tensor:
         """See `Eligibility.has`: of items whose semantic ID a search has ended in."""
-        has = self._unstruck(slots) & ~self._none_open(self._bits.items(slots))
+        has = self._unstruck(slots) & ~none_of(self._bits.items(slots), self._open)
         if self._length is None or self._pins is None:
             return has
         pinned = self._pins.slots[:, self._position, None]
@@ -175,7 +174,7 @@ class Constrained:
             return union(self._bits.items(torch.where(self._unstruck(slots), slots, self.tree.count)))
         below, children = self._left[depth + 1], self.tree.children(depth, node[:, None])
         if not isinstance(self._bits, KindBits):
-            return ~below.added_to(children.missing, node[:, None]).all(dim=2)
+            return ~Gate(below.dead).dead(node[:, None], children).all(dim=2)
         return union(below.put_into(self._bits.children(depth, children)[:, 0], node))
 
     def _unstruck(self, slots: Tensor) -> Tensor:
@@ -188,12 +187,6 @@ class Constrained:
         """The open bits without those of kinds (B,), where a row has as many of them as it may."""
         full = ((self._kinds == kinds[:, None]).sum(dim=1) >= caps.most) & (kinds > 0)
         return open_ & ~(caps.bits.of_kinds(kinds) * full[:, None])
-
-    def _none_open(self, bits: Tensor) -> Tensor:
-        """(B, ...) bool: which of bits (B, ..., R) hold no category that may be chosen."""
-        if self._open is not None:
-            bits = bits & self._open.view(len(bits), *[1] * (bits.dim() - 2), -1)
-        return nothing_of(bits)
 
     # -- pins ---------------------------------------------------------------------------------
 
@@ -210,6 +203,6 @@ class Constrained:
             if depth in self._left:
                 # Whether a cap closed this prefix is not asked: one place under it is this pin's own.
                 bits = self._left[depth].of(node, bits)
-            length = torch.where(self._none_open(bits), length, depth)
+            length = torch.where(none_of(bits, self._open), length, depth)
         item = pins.slots[:, self._position] < self.tree.count
         self._length = torch.where(item, self.tree.depth, length)

@@ -16,6 +16,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from higr.errors import InputError
+from higr.gate import NodeBits
 from higr.prefix_tree import Children, PrefixTree
 
 WORD = 63
@@ -145,10 +146,20 @@ class KindBits:
 
     def __init__(self, tables: KindTables, which: Tensor) -> None:
         self.tables, self.tree, self.words = tables, tables.tree, tables.words
-        counts = [nodes.count for nodes in tables.tree.nodes[: tables.depth + 1]]
-        # Where a row's set begins in each table; nothing to add where there is but one set.
-        self._starts = [(which * (count + 1)).int() if tables.sets > 1 else None for count in counts]
-        self._item_start = which * (self.tree.count + 1) if tables.sets > 1 else None
+
+        def start(count: int) -> Tensor | None:
+            """Where a row's set begins in a table; nothing to add where there is but one set."""
+            return which * (count + 1) if tables.sets > 1 else None
+
+        self._items = NodeBits(tables.bits, tables.kinds, tables.inside, start(self.tree.count))
+        self._nodes = [
+            NodeBits(table, start=start(nodes.count))
+            for table, nodes in zip(tables.tables, self.tree.nodes[1:], strict=False)
+        ]
+
+    def at(self, depth: int) -> NodeBits:
+        """Of the nodes of depth 1 .. D; of leaves that are items by their kinds."""
+        return self._nodes[depth - 1] if depth <= len(self._nodes) else self._items
 
     def kinds(self, slots: Tensor) -> Tensor:
         """int32 kinds of slots (...); one more than there are for no item."""
@@ -159,15 +170,10 @@ class KindBits:
         return torch.embedding(self.tables.bits, kinds)
 
     def of(self, depth: int, nodes: Tensor) -> Tensor:
-        if depth > self.tables.depth:
-            return self.items(nodes)
-        return torch.embedding(self.tables.tables[depth - 1], _from(self._starts[depth], nodes))
+        return self.at(depth).take(nodes)
 
     def items(self, slots: Tensor) -> Tensor:
-        bits = self.of_kinds(self.kinds(slots))
-        if self.tables.inside is None:
-            return bits
-        return bits * torch.embedding(self.tables.inside, _from(self._item_start, slots))
+        return self._items.take(slots)
 
     def children(self, level: int, children: Children) -> Tensor:
         return self.of(level + 1, children.nodes) * ~children.missing.unsqueeze(-1)
@@ -186,7 +192,3 @@ def union(bits: Tensor) -> Tensor:
         half = bits.shape[-2] // 2
         bits = bits[..., :half, :] | bits[..., half:, :]
     return bits[..., 0, :]
-
-
-def _from(start: Tensor | None, numbers: Tensor) -> Tensor:
-    return numbers if start is None else numbers + start.view(-1, *[1] * (numbers.dim() - 1))

@@ -7,6 +7,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from higr.decode.item_bits import ItemBits, union
+from higr.gate import Doors, none_of
 from higr.prefix_tree import PrefixTree
 
 
@@ -52,15 +53,14 @@ class Left:
             return
         dead = self._closed
         if self.follows or dead is None:
-            bits = self.left if open_ is None else self.left & open_.unsqueeze(1)
-            dead = nothing_of(bits) if dead is None else nothing_of(bits) | dead
+            none = none_of(self.left, open_)
+            dead = none if dead is None else none | dead
         self._doors = torch.where(dead, self._parents, -1)  # no beam stands on -1
 
-    def added_to(self, missing: Tensor, nodes: Tensor) -> Tensor:
-        """(B, W, C) bool: missing, and dead children of nodes (B, W) of the depth above."""
-        met = nodes.unsqueeze(2) == self._doors.unsqueeze(1)  # (B, W, E)
-        columns = self._columns.unsqueeze(1).expand_as(met)
-        return missing.scatter_add(2, columns, met)  # a sum of bools: true if any is
+    @property
+    def dead(self) -> Doors:
+        """The nodes that are dead."""
+        return Doors(self._doors, self._columns)
 
     def put_into(self, bits: Tensor, nodes: Tensor) -> Tensor:
         """(B, C, R) bits of the children of nodes (B,) of the depth above, with those here in their place."""
@@ -140,13 +140,6 @@ def items_of(tree: PrefixTree, leaves: Tensor) -> Tensor:
         max(tree.nodes[-1].largest, 1), device=first.device
     )
     return slots.masked_fill(slots >= first.take(leaves + 1).unsqueeze(-1), tree.count)
-
-
-def nothing_of(bits: Tensor) -> Tensor:
-    """(...) bool: which of bits (..., R) are all 0."""
-    if bits.dtype == torch.bool:
-        return ~bits[..., 0]
-    return bits[..., 0] == 0 if bits.shape[-1] == 1 else (bits == 0).all(dim=-1)
 
 
 def _left_of_items(bits: ItemBits, leaves: Tensor, forbidden: Tensor) -> Tensor:

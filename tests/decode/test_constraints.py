@@ -32,7 +32,7 @@ def enterable(asked: Eligibility, row: int) -> list[set[Code]]:
             out.append(set())
             continue
         children = tree.children(level, nodes)
-        dead = asked.dead(level, nodes, children)[row]  # (W, C)
+        dead = asked.gate(level).dead(nodes, children)[row]  # (W, C)
         below = children.nodes.expand(len(asked), -1, -1)[row]
         code = tree.nodes[level + 1].code
         here = {
