@@ -149,7 +149,8 @@ class Matrix:
 
 def together(matrices: Sequence[Matrix]) -> list[Matrix]:
     """The same matrices side by side in memory of large pages: reading them in turn is what a step costs."""
-    arena = mmap.mmap(-1, sum(len(matrix.tiles) for matrix in matrices))
+    size = sum(len(matrix.tiles) for matrix in matrices)
+    arena = mmap.mmap(-1, size, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
     if hasattr(mmap, "MADV_HUGEPAGE"):
         with suppress(OSError):  # a kernel without them
             arena.madvise(mmap.MADV_HUGEPAGE)
