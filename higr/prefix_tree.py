@@ -118,13 +118,14 @@ class PrefixTree:
             codes, stand_ins = codes[kept], None if stand_ins is None else stand_ins[kept]
         self.count, self.depth = codes.shape
         self.nodes = _nodes(codes, codes if stand_ins is None else stand_ins)
-        self._tables = [
+        # (n + 1, K) int32 child by code, or None where the edges are CSR; a level
+        self.tables = [
             _dense_table(nodes, below, codebook_size) if _is_dense(nodes, codebook_size, layout) else None
             for nodes, below in zip(self.nodes[:-1], self.nodes[1:], strict=True)
         ]
         self._facts = [
             _facts(nodes, below, dense=table is not None)
-            for nodes, below, table in zip(self.nodes[:-1], self.nodes[1:], self._tables, strict=True)
+            for nodes, below, table in zip(self.nodes[:-1], self.nodes[1:], self.tables, strict=True)
         ]
         self._columns = [torch.arange(max(nodes.widest, 1), dtype=torch.int32) for nodes in self.nodes]
         self._root = self._look_up(0, torch.zeros((1, 1), dtype=torch.int32))
@@ -132,12 +133,12 @@ class PrefixTree:
     @property
     def layouts(self) -> list[str]:
         """`dense` or `csr` for the edges from each depth to the next."""
-        return ["csr" if table is None else "dense" for table in self._tables]
+        return ["csr" if table is None else "dense" for table in self.tables]
 
     @property
     def nbytes(self) -> int:
         """Memory of all tensors, in bytes."""
-        tensors = [self.positions, *self._tables, *self._facts, *self._columns]
+        tensors = [self.positions, *self.tables, *self._facts, *self._columns]
         for nodes in self.nodes:
             tensors += [nodes.code, nodes.items, nodes.first]
             tensors += [nodes.new, nodes.spoken if nodes.spoken is not nodes.code else None]
@@ -156,7 +157,7 @@ class PrefixTree:
         return self._look_up(level, nodes)
 
     def _look_up(self, level: int, nodes: Tensor) -> Children:
-        table, below = self._tables[level], self.nodes[level + 1]
+        table, below = self.tables[level], self.nodes[level + 1]
         if table is not None:
             found = torch.embedding(table, nodes)  # (B, W, K)
             spoken = None if below.spoken is below.code else below.spoken.take(found.long()).long()

@@ -36,6 +36,12 @@ class Beams:
 StepFunction = Callable[[int, Tensor | None, Tensor | None], Tensor]
 """(level, parent beams (B, W) or None, codes told (B, W) or None) -> logits (B, W, K); at level 0 W is 1."""
 
+Grown = tuple[Tensor, Tensor, Tensor, Tensor]
+"""Scores, parent beams, nodes and codes told of the beams of the next level, each (B, W'), best first."""
+
+Advance = Callable[..., Grown]
+"""`advance`, or what an engine has in its place."""
+
 
 def beam_search(
     eligibility: Eligibility,
@@ -44,6 +50,7 @@ def beam_search(
     cold_discount: float = 0.0,
     widths: Tensor | None = None,
     spread: Tensor | None = None,
+    grow: Advance | None = None,
 ) -> Beams:
     """Find the `width` most likely semantic IDs of each row that have an eligible item.
 
@@ -55,22 +62,53 @@ def beam_search(
         widths: (B,) beams that each row keeps of W; None: all of them.
         spread: (B, 1) nats that a beam loses, while they are compared, for each better one of the same
             parent; None: none.
+        grow: an engine's own `advance`; None: the one here.
     """
-    tree = eligibility.tree
+    tree, grow = eligibility.tree, grow or advance
     nodes = torch.zeros((len(eligibility), 1), dtype=torch.int32)
     scores = torch.zeros((len(eligibility), 1))
-    beams = torch.arange(width)
+    columns = torch.arange(width)
     parents: Tensor | None = None
     codes: Tensor | None = None
     for level in range(tree.depth):
-        gained, children = extend(eligibility, level, nodes, step(level, parents, codes), cold_discount)
-        scores, parents, nodes, codes = select(scores, gained, children, width, spread)
+        logits = step(level, parents, codes)
+        scores, parents, nodes, codes = grow(
+            eligibility, level, nodes, scores, logits, width, cold_discount, spread
+        )
         if widths is not None:
-            scores = scores.masked_fill(beams[: scores.shape[1]] >= widths[:, None], -torch.inf)
-    if spread is not None:
-        scores, order = scores.sort(dim=1, descending=True, stable=True)
-        nodes = nodes.gather(1, order)
-    return Beams(nodes.long(), scores)
+            scores = scores.masked_fill(columns[: scores.shape[1]] >= widths[:, None], -torch.inf)
+    beams = Beams(nodes.long(), scores)
+    return beams if spread is None else by_score(beams)
+
+
+def by_score(beams: Beams) -> Beams:
+    """The same, best first."""
+    scores, order = beams.scores.sort(dim=1, descending=True, stable=True)
+    return Beams(beams.leaves.gather(1, order), scores)
+
+
+def advance(
+    eligibility: Eligibility,
+    level: int,
+    nodes: Tensor,
+    scores: Tensor,
+    logits: Tensor,
+    width: int,
+    cold_discount: float = 0.0,
+    spread: Tensor | None = None,
+) -> Grown:
+    """One step: the best continuations of the beams of each row.
+
+    Args:
+        eligibility: of B rows, or of B * W where every beam has its own.
+        nodes: (B, W) of depth `level`.
+        scores: (B, W).
+        logits: (B, W, K) of the next code.
+        width, cold_discount, spread: see `beam_search`.
+    """
+    each = nodes.reshape(len(eligibility), -1)
+    gained, children = extend(eligibility, level, each, logits.reshape(*each.shape, -1), cold_discount)
+    return select(scores, gained, children, width, spread)
 
 
 def extend(

@@ -6,14 +6,14 @@ item, whose scores start anew; the best item is fed back as the sum of its code 
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import torch
 from torch import Tensor
 
 from higr.catalog import Catalog
 from higr.config import ModelConfig
-from higr.decode.beam import beam_search, follow
+from higr.decode.beam import Beams, beam_search, follow
 from higr.decode.sampling import Draws
 from higr.eligibility import Eligibility, pick_items
 from higr.errors import InputError
@@ -130,9 +130,10 @@ def fill_slates(
         chosen = _embedded(model, catalog, before[:, position]) if before is not None else None
     for position in range(longest):
         plan, caches = model.plan_step(context, first + position, chosen, caches)  # (B, C)
-        step = ItemStep(model, context, first + position, plan)
         spread = None if draws is None else draws.diversity
-        beams = beam_search(eligibility, width, step, cold_discount, widths, spread)
+        beams = search_item(
+            model, context, first + position, plan, eligibility, width, cold_discount, widths, spread
+        )
         score, leaves = beams.scores[:, 0], beams.leaves[:, 0]
         if draws is not None and propensities is not None:
             which, propensities[:, position] = draws.pick(position, beams.scores)
@@ -160,6 +161,43 @@ def _beam_widths(beam_width: int | Sequence[int], rows: int) -> tuple[int, Tenso
         raise InputError(f"beam width {min(widths)}: at least 1 is due")
     alike = len(set(widths)) <= 1
     return max(widths, default=1), None if alike else torch.tensor(widths)
+
+
+@runtime_checkable
+class ItemSearcher(Protocol):
+    """A `SlateModel` that searches for an item by itself."""
+
+    def search_item(
+        self,
+        context: Context,
+        position: int,
+        plan: Tensor,
+        eligibility: Eligibility,
+        width: int,
+        cold_discount: float,
+        widths: Tensor | None,
+        spread: Tensor | None,
+    ) -> Beams:
+        """See `search_item` of this module."""
+        ...
+
+
+def search_item(
+    model: SlateModel,
+    context: Context,
+    position: int,
+    plan: Tensor,
+    eligibility: Eligibility,
+    width: int,
+    cold_discount: float = 0.0,
+    widths: Tensor | None = None,
+    spread: Tensor | None = None,
+) -> Beams:
+    """The best items of one position; plan: (B, C); all else as of `beam_search`."""
+    if isinstance(model, ItemSearcher):
+        return model.search_item(context, position, plan, eligibility, width, cold_discount, widths, spread)
+    step = ItemStep(model, context, position, plan)
+    return beam_search(eligibility, width, step, cold_discount, widths, spread)
 
 
 class ItemStep:

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from higr.catalog import Catalog
-from higr.decode.beam import beam_rows, beam_search, extend, follow, select
+from higr.decode.beam import Advance, advance, beam_rows, beam_search, follow
 from higr.decode.slate import DecodedSlates
 from higr.eligibility import Exclusions, pick_items
 from higr.errors import InputError
@@ -72,7 +72,7 @@ def _session(
     item_scores: Tensor | None,
     cold_discount: float,
 ) -> DecodedSlates:
-    rows, tree = len(context.mask), exclusions.tree
+    rows, tree, grow = len(context.mask), exclusions.tree, _advance_of(model)
     best = DecodedSlates(torch.full((rows, size), -1), torch.full((rows, size), -torch.inf))
     totals = torch.zeros((rows, 1))  # (B, W) log-probabilities of the beams
     slots = torch.zeros((rows, 1, 0), dtype=torch.long)  # (B, W, m) items of the beams
@@ -83,11 +83,10 @@ def _session(
         logits, caches = model.start_step(context, position, totals.shape[1], caches)
         for level in range(tree.depth):
             # Beams differ in what they exclude: each is a row of its own here.
-            gained, children = extend(
-                exclusions, level, nodes.reshape(-1, 1), logits.flatten(0, 1)[:, None], cold_discount
-            )
             width = totals.shape[1]
-            totals, parents, nodes, codes = select(totals, gained, children, beam_width)
+            totals, parents, nodes, codes = grow(
+                exclusions, level, nodes, totals, logits, beam_width, cold_discount
+            )
             exclusions = exclusions.take(beam_rows(parents, width))
             caches = follow(caches, parents)
             before = before.gather(1, parents)
@@ -105,6 +104,11 @@ def _session(
         best.items[going, : position + 1] = tree.catalog_positions(slots[going, 0])
         best.scores[going, : position + 1] = gains[going, 0]
     return best
+
+
+def _advance_of(model: OneRec) -> Advance:
+    """An engine may have its own."""
+    return getattr(model, "advance", advance)
 
 
 def _of(values: Tensor, parents: Tensor) -> Tensor:
@@ -127,7 +131,7 @@ def _greedy(
     caches: Caches | None = None
     for position in range(size):
         step = FlatStep(model, context, position, caches)
-        beams = beam_search(exclusions, beam_width, step, cold_discount)
+        beams = beam_search(exclusions, beam_width, step, cold_discount, grow=_advance_of(model))
         score = beams.scores[:, 0]
         found = score > -torch.inf
         slots = torch.where(found, pick_items(exclusions, beams.leaves[:, 0], item_scores), tree.count)

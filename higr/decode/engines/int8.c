@@ -35,7 +35,7 @@ typedef struct {
 } Stack;
 
 /* Raised with every change of a structure or signature; the caller compares. */
-EXPORT int32_t higr_interface(void) { return 1; }
+EXPORT int32_t higr_interface(void) { return 2; }
 
 EXPORT int32_t higr_supported(void)
 {
@@ -58,6 +58,10 @@ EXPORT int32_t higr_supported(void)
 #endif
 
 #define INLINE static inline __attribute__((always_inline))
+
+#define LANES(n) (((n) + 15) / 16 * 16)
+
+INLINE __mmask16 lanes_left(int n) { return (__mmask16)(n < 16 ? (1u << n) - 1 : 0xffff); }
 
 /* -- elementwise ------------------------------------------------------------------------------- */
 
@@ -214,10 +218,6 @@ static void linear(const Linear *l, const float *x, int rows, int gated, int add
 }
 
 /* -- attention --------------------------------------------------------------------------------- */
-
-#define LANES(n) (((n) + 15) / 16 * 16)
-
-INLINE __mmask16 lanes_left(int n) { return (__mmask16)(n < 16 ? (1u << n) - 1 : 0xffff); }
 
 /* scores (LANES(length)) become shares that sum to one; those behind `length` are not looked at. */
 INLINE void softmax(float *scores, int length)
@@ -466,6 +466,151 @@ EXPORT void higr_step(const Stack *s, float *x, int32_t batch, int32_t beams, co
         linear(&l[3], y, rows, 1, 1, x, rest);
     }
     last_norm(s, x, rows);
+}
+
+/* -- the search for an item -------------------------------------------------------------------- */
+
+#include "beam.h"
+
+/* Beams of a level, best first. */
+typedef struct {
+    float *scores;    /* (B, W); -inf: there is none, and what else it has means nothing */
+    int32_t *parents; /* (B, W) beams of the level before */
+    int32_t *nodes, *codes;
+} Beams;
+
+/* One step of `width` beams a row from the `beams` before. widths: (B) beams that a row keeps, null: all;
+ * spread: (B), null: 0; best: room for twice `width`. */
+static void step_beams(const Edges *edges, const Gate *gate, int batch, int beams, const int32_t *nodes,
+                       const float *scores, const float *logits, int codes, int stride, float discount,
+                       const float *spread, int width, const int32_t *widths, Beam *best, const Beams *out)
+{
+    int each = gate->rows > batch;
+    for (int b = 0; b < batch; b++) {
+        int64_t row = (int64_t)b * beams, to = (int64_t)b * width;
+        int count = best_children(edges, gate, each ? row : b, each, beams, nodes + row, scores + row,
+                                  logits + row * stride, codes, stride, discount, spread ? spread[b] : 0.0f, width, best);
+        if (widths && widths[b] < count) count = widths[b];
+        for (int i = 0; i < width; i++) {
+            Beam beam = i < count ? best[i] : (Beam){0, -__builtin_inff(), 0, edges->nowhere, 0};
+            out->scores[to + i] = beam.score;
+            out->parents[to + i] = beam.parent;
+            out->nodes[to + i] = beam.node;
+            out->codes[to + i] = beam.code;
+        }
+    }
+}
+
+/* `step_beams` of all beams that `width` lets through. logits: (B, W, K); gate: of B rows or B * W;
+ * scratch: 2 * width beams. */
+EXPORT void higr_beams(const Edges *edges, const Gate *gate, int32_t batch, int32_t beams, const int32_t *nodes,
+                       const float *scores, const float *logits, int32_t codes, int32_t stride, float discount,
+                       const float *spread, int32_t width, float *out_scores, int32_t *parents, int32_t *out_nodes,
+                       int32_t *out_codes, char *scratch)
+{
+    Beams out = {out_scores, parents, out_nodes, out_codes};
+    step_beams(edges, gate, batch, beams, nodes, scores, logits, codes, stride, discount, spread, width, 0,
+               (Beam *)scratch, &out);
+}
+
+typedef struct {
+    int32_t depth, codes;      /* D, K */
+    const Stack *stack;
+    const Linear *preference;
+    const Linear *heads;       /* a level */
+    const float *levels;       /* (D, C) */
+    const float *embedding;    /* (D * K, C) */
+} Generator;
+
+/* Working memory of a search. */
+typedef struct {
+    float *x, *logits, **past;
+    int32_t *ancestors[2];  /* (B * W, d) rows of a beam in the d positions so far; of this level and the next */
+    Beams beams[2];
+    Beam *best;
+    char *rest;
+} Room;
+
+INLINE void *part(char **scratch, int64_t bytes)
+{
+    char *at = *scratch;
+    *scratch += (bytes + 63) / 64 * 64;
+    return at;
+}
+
+/* Lay it out for `rows` beams of all contexts, `width` of each; returns the bytes taken before `rest`. */
+static int64_t lay_out(const Generator *g, int64_t rows, int width, char *scratch, Room *room)
+{
+    const Stack *s = g->stack;
+    char *at = scratch;
+    room->x = part(&at, rows * s->width * sizeof(float));
+    room->logits = part(&at, rows * LANES(g->codes) * sizeof(float));
+    room->past = part(&at, g->depth * sizeof(float *));
+    float *past = part(&at, g->depth * rows * s->layers * 2 * narrow_of(s) * sizeof(float));
+    for (int level = 0; scratch && level < g->depth; level++)
+        room->past[level] = past + level * rows * s->layers * 2 * narrow_of(s);
+    for (int i = 0; i < 2; i++) {
+        room->ancestors[i] = part(&at, g->depth * rows * sizeof(int32_t));
+        room->beams[i].scores = part(&at, rows * sizeof(float));
+        room->beams[i].parents = part(&at, rows * sizeof(int32_t));
+        room->beams[i].nodes = part(&at, rows * sizeof(int32_t));
+        room->beams[i].codes = part(&at, rows * sizeof(int32_t));
+    }
+    room->best = part(&at, 2 * width * sizeof(Beam));
+    room->rest = at;
+    return at - scratch;
+}
+
+/* Bytes that a search of `width` beams for `batch` contexts of `length` tokens needs. */
+EXPORT int64_t higr_search_scratch(const Generator *g, int32_t batch, int32_t width, int32_t length)
+{
+    Room room;
+    int64_t rows = (int64_t)batch * width, most = higr_scratch(g->stack, rows, length > g->depth ? length : g->depth);
+    return lay_out(g, rows, width, 0, &room) + most;
+}
+
+/* The best items of B plans (B, C): beam search from the root of the tree to its leaves, as `higr.decode.beam`.
+ * edges, gates: a level; keys, values, bias, length: of the context, see `higr_step`; width: W;
+ * scores, leaves: (B, W) of the `found` beams a row that W and the tree allow, which is returned. */
+EXPORT int32_t higr_search(const Generator *g, const Edges *edges, const Gate *gates, const float *plan, int32_t batch,
+                           const float *keys, const float *values, const float *bias, int32_t length, float discount,
+                           const float *spread, int32_t width, const int32_t *widths, float *scores, int32_t *leaves,
+                           char *scratch)
+{
+    int c = g->stack->width, stride = LANES(g->codes), beams = 1;
+    Room room;
+    lay_out(g, (int64_t)batch * width, width, scratch, &room);
+    memset(room.beams[1].nodes, 0, batch * sizeof(int32_t));
+    memset(room.beams[1].scores, 0, batch * sizeof(float));
+    linear(g->preference, plan, batch, 0, 0, room.x, room.rest);
+    for (int level = 0; level < g->depth; level++) {
+        const Beams *before = &room.beams[!(level % 2)];
+        Beams *after = &room.beams[level % 2];
+        int32_t *ancestors = room.ancestors[level % 2];
+        int rows = batch * beams;
+        for (int row = 0; row < rows; row++) {
+            float *x = room.x + (int64_t)row * c;
+            if (level) memcpy(x, g->embedding + ((int64_t)(level - 1) * g->codes + before->codes[row]) * c, c * sizeof(float));
+            for (int i = 0; i < c; i++) x[i] += g->levels[(int64_t)level * c + i];
+        }
+        higr_step(g->stack, room.x, batch, beams, keys, values, bias, length, room.past, ancestors, level, room.rest);
+        linear(&g->heads[level], room.x, rows, 0, 0, room.logits, room.rest);
+        int64_t most = (int64_t)beams * edges[level].columns;
+        int grown = most < width ? most : width;
+        step_beams(&edges[level], &gates[level], batch, beams, before->nodes, before->scores, room.logits, g->codes,
+                   stride, discount, spread, grown, widths, room.best, after);
+        for (int row = 0; row < batch * grown; row++) {
+            int32_t from = row / grown * beams + after->parents[row];
+            int32_t *own = room.ancestors[!(level % 2)] + (int64_t)row * (level + 1);
+            memcpy(own, ancestors + (int64_t)from * level, level * sizeof(int32_t));
+            own[level] = from;
+        }
+        beams = grown;
+    }
+    const Beams *last = &room.beams[!(g->depth % 2)];
+    memcpy(scores, last->scores, (int64_t)batch * beams * sizeof(float));
+    memcpy(leaves, last->nodes, (int64_t)batch * beams * sizeof(int32_t));
+    return beams;
 }
 
 #if defined(__clang__)

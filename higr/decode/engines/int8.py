@@ -9,7 +9,10 @@ from typing import cast
 import torch
 from torch import Tensor
 
+from higr.decode.beam import Beams
 from higr.decode.engines.native import Int8Linear, Int8Stack, Past, Scratch, bias_of, stack_of
+from higr.decode.engines.search import ItemSearch, Kernels
+from higr.eligibility import Eligibility
 from higr.errors import EngineError
 from higr.model.embedding import CodeEmbedding
 from higr.model.encoder import ContextEncoder
@@ -66,6 +69,11 @@ class Int8HiGR:
         self._preference = Int8Linear(generator.preference.weight, scratch)
         self._levels = generator.level_embedding.weight.detach()
         self._heads = [Int8Linear(head, scratch) for head in generator.head.detach()]
+        kernels, embedding = Kernels(scratch), model.embedding.table.weight.detach()
+        self._searches = [
+            ItemSearch(kernels, items, self._preference, self._heads, self._levels, embedding, scratch)
+            for items in self._items
+        ]
 
     def encode(self, batch: ContextBatch, codes: Tensor) -> Context:
         memory, bias = self._encoder(batch, codes, self.embedding)
@@ -89,6 +97,24 @@ class Int8HiGR:
         )
         return self._heads[level](x), caches
 
+    def search_item(
+        self,
+        context: Context,
+        position: int,
+        plan: Tensor,
+        eligibility: Eligibility,
+        width: int,
+        cold_discount: float,
+        widths: Tensor | None,
+        spread: Tensor | None,
+    ) -> Beams:
+        """See `higr.decode.slate.search_item`."""
+        which = 0 if len(self._items) == 1 else position
+        keys = context.generator[which]
+        return self._searches[which](
+            plan, keys, context.mask, eligibility, width, cold_discount, widths, spread
+        )
+
 
 class Int8OneRec:
     """`OneRec` with a dense feed-forward, decoding only.
@@ -106,6 +132,7 @@ class Int8OneRec:
         self.profiles, self.embedding, self._model = model.profiles, model.embedding, model
         self._encoder = Int8Encoder(model.encoder, scratch)
         self._decoder = stack_of(model.decoder, scratch)
+        self.advance = Kernels(scratch).advance
         self._heads = [Int8Linear(head, scratch) for head in model.head.detach()]
 
     def encode(self, batch: ContextBatch, codes: Tensor) -> Encoded:

@@ -21,7 +21,7 @@ from higr.model.layers import Decoder, DecoderBlock, EncoderBlock, KeyValue
 
 Block = EncoderBlock | DecoderBlock
 
-INTERFACE = 1
+INTERFACE = 2
 """`higr_interface` of int8.c."""
 
 LANES = 16
@@ -100,9 +100,25 @@ def library() -> ctypes.CDLL:
             pointer,
         )
     ]
-    for name in ("linear", "encode", "context", "step"):
+    loaded.higr_beams.argtypes = [
+        *(pointer, pointer, number, number, pointer, pointer, pointer, number, number, ctypes.c_float),
+        *(pointer, number, pointer, pointer, pointer, pointer, pointer),
+    ]
+    loaded.higr_search_scratch.restype = ctypes.c_int64
+    loaded.higr_search_scratch.argtypes = [pointer, number, number, number]
+    loaded.higr_search.restype = number
+    loaded.higr_search.argtypes = [
+        *(pointer, pointer, pointer, pointer, number, pointer, pointer, pointer, number, ctypes.c_float),
+        *(pointer, number, pointer, pointer, pointer, pointer),
+    ]
+    for name in ("linear", "encode", "context", "step", "beams"):
         getattr(loaded, f"higr_{name}").restype = None
     return loaded
+
+
+def linears(described: Sequence[_Linear]) -> "ctypes.Array[_Linear]":
+    """One behind the other."""
+    return (_Linear * len(described))(*described)
 
 
 def lanes(count: int) -> int:
@@ -182,7 +198,7 @@ class Int8Linear:
     def __init__(self, weight: Tensor, scratch: Scratch) -> None:
         self.outputs, self._scratch = len(weight), scratch
         self._matrix = together([Matrix.pack(weight)])[0]
-        self._described = self._matrix.described()
+        self.described = self._matrix.described()
         self._library = library()
 
     def __call__(self, x: Tensor) -> Tensor:
@@ -194,7 +210,7 @@ class Int8Linear:
         rows = rows.contiguous()
         y = torch.empty(len(rows), len(self._matrix.scales), dtype=torch.float32)
         self._library.higr_linear(
-            ctypes.byref(self._described),
+            ctypes.byref(self.described),
             rows.data_ptr(),
             len(rows),
             y.data_ptr(),
@@ -238,17 +254,17 @@ class Int8Stack:
                 f"engine cpu: model width {width} is no multiple of {LANES}; use engine reference"
             )
         matrices = together([matrix for block in blocks for matrix in _matrices(block, inner)])
-        self._linears = (_Linear * len(matrices))(*(matrix.described() for matrix in matrices))
+        self._linears = linears([matrix.described() for matrix in matrices])
         self._norm = norm.weight.detach().float().clone()
         self._cross = isinstance(blocks[0], DecoderBlock) and blocks[0].cross is not None
         self.layers, self.width, self.narrow = len(blocks), width, attention.k.out_features
-        self._described = _Stack(
+        self.described = _Stack(
             *(self.layers, width, attention.heads, attention.kv_heads, inner, int(self._cross)),
             ctypes.addressof(self._linears),
             self._norm.data_ptr(),
         )
         self._matrices = matrices
-        self._self = ctypes.byref(self._described)
+        self._self = ctypes.byref(self.described)
         self._context: Int8Linear | None = None
         if self._cross:
             self._context = Int8Linear(

@@ -1,0 +1,194 @@
+"""Beam search by `int8.c`: a step of it, or all that leads from a plan to items in one call.
+
+The same as `higr.decode.beam` to the rounding of the scores. Of equal scores it keeps the first: that of
+the better parent, and of one parent that of the lower column of `higr.prefix_tree`.
+"""
+
+import ctypes
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from higr.decode.beam import Beams, Grown, by_score
+from higr.decode.engines.native import Int8Linear, Int8Stack, Scratch, library, linears
+from higr.eligibility import Eligibility
+from higr.gate import Gate
+from higr.model.layers import KeyValue
+from higr.prefix_tree import PrefixTree
+
+BEAM_BYTES = 20
+"""sizeof(Beam) of beam.h."""
+
+
+class _Edges(ctypes.Structure):
+    _fields_ = [
+        *((name, ctypes.c_int32) for name in ("columns", "nowhere")),
+        *((name, ctypes.c_void_p) for name in ("table", "first", "spoken", "fresh")),
+    ]
+
+
+class _Gate(ctypes.Structure):
+    _fields_ = [
+        *((name, ctypes.c_int32) for name in ("rows", "entries", "words")),
+        *(
+            (name, ctypes.c_void_p)
+            for name in ("doors", "columns", "bits", "which", "inside", "start", "open", "only")
+        ),
+    ]
+
+
+class _Generator(ctypes.Structure):
+    _fields_ = [
+        *((name, ctypes.c_int32) for name in ("depth", "codes")),
+        *((name, ctypes.c_void_p) for name in ("stack", "preference", "heads", "levels", "embedding")),
+    ]
+
+
+class Kernels:
+    """The searches of one engine. Serves one thread."""
+
+    def __init__(self, scratch: Scratch) -> None:
+        self._library, self._scratch = library(), scratch
+        self._tree: PrefixTree | None = None
+        self._edges: ctypes.Array[_Edges] = (_Edges * 0)()
+
+    def edges(self, tree: PrefixTree) -> "ctypes.Array[_Edges]":
+        """Of all levels."""
+        if self._tree is not tree:
+            self._edges = (_Edges * tree.depth)(*(_edges(tree, level) for level in range(tree.depth)))
+            self._tree = tree
+        return self._edges
+
+    def advance(
+        self,
+        eligibility: Eligibility,
+        level: int,
+        nodes: Tensor,
+        scores: Tensor,
+        logits: Tensor,
+        width: int,
+        cold_discount: float = 0.0,
+        spread: Tensor | None = None,
+    ) -> Grown:
+        """See `higr.decode.beam.advance`."""
+        edges, (batch, beams), codes = self.edges(eligibility.tree), nodes.shape, logits.shape[-1]
+        gate, kept = _gate(eligibility.gate(level), len(eligibility))
+        kept += [nodes.contiguous(), scores.contiguous(), logits.float().contiguous()]
+        width = min(width, beams * edges[level].columns)
+        found = torch.empty(batch, width)
+        parents, below, told = torch.empty(3, batch, width, dtype=torch.int32)
+        self._library.higr_beams(
+            *(ctypes.byref(edges[level]), ctypes.byref(gate), batch, beams),
+            *(values.data_ptr() for values in kept[-3:]),
+            *(codes, codes, cold_discount, _address(spread), width),
+            *(found.data_ptr(), parents.data_ptr(), below.data_ptr(), told.data_ptr()),
+            self._scratch.pointer(2 * width * BEAM_BYTES),
+        )
+        return found, parents.long(), below, told.long()
+
+
+class ItemSearch:
+    """The search for an item behind a plan: `beam_search` with all the model's steps.
+
+    Args:
+        levels: (D, C) embedding of the levels.
+        embedding: (D * K, C) of the codes.
+    """
+
+    def __init__(
+        self,
+        kernels: Kernels,
+        stack: Int8Stack,
+        preference: Int8Linear,
+        heads: Sequence[Int8Linear],
+        levels: Tensor,
+        embedding: Tensor,
+        scratch: Scratch,
+    ) -> None:
+        self._kernels, self._scratch, self._library = kernels, scratch, library()
+        self._heads = linears([head.described for head in heads])
+        self._kept = (stack, preference, heads, levels, embedding)
+        self._generator = _Generator(
+            *(len(heads), heads[0].outputs, ctypes.addressof(stack.described)),
+            *(ctypes.addressof(preference.described), ctypes.addressof(self._heads)),
+            *(levels.data_ptr(), embedding.data_ptr()),
+        )
+        self._self = ctypes.byref(self._generator)
+
+    def __call__(
+        self,
+        plan: Tensor,
+        context: list[KeyValue],
+        bias: Tensor,
+        eligibility: Eligibility,
+        width: int,
+        cold_discount: float,
+        widths: Tensor | None,
+        spread: Tensor | None,
+    ) -> Beams:
+        """plan: (B, C); context: of `Int8Stack.project`; the others as of `beam_search`."""
+        batch, depth = len(plan), eligibility.tree.depth
+        gates, kept = (_Gate * depth)(), [plan.contiguous()]
+        for level in range(depth):
+            gates[level], live = _gate(eligibility.gate(level), batch)
+            kept += live
+        keys, values, length = None, None, 0
+        if context:
+            keys, values, length = context[0][0].data_ptr(), context[0][1].data_ptr(), context[0][1].shape[-1]
+        widths = None if widths is None else widths.int()
+        scores, leaves = torch.empty(batch * width), torch.empty(batch * width, dtype=torch.int32)
+        found = self._library.higr_search(
+            *(self._self, self._kernels.edges(eligibility.tree), gates, kept[0].data_ptr(), batch),
+            *(
+                keys,
+                values,
+                bias.data_ptr(),
+                length,
+                cold_discount,
+                _address(spread),
+                width,
+                _address(widths),
+            ),
+            *(scores.data_ptr(), leaves.data_ptr()),
+            self._scratch.pointer(self._library.higr_search_scratch(self._self, batch, width, length)),
+        )
+        beams = Beams(*(part[: batch * found].view(batch, found) for part in (leaves.long(), scores)))
+        return beams if spread is None else by_score(beams)
+
+
+def _edges(tree: PrefixTree, level: int) -> _Edges:
+    nodes, below, table = tree.nodes[level], tree.nodes[level + 1], tree.tables[level]
+    same = table is not None and below.spoken is below.code
+    return _Edges(
+        max(nodes.widest, 1) if table is None else table.shape[1],
+        below.count,
+        _address(table),
+        nodes.first.data_ptr(),
+        None if same else below.spoken.data_ptr(),
+        _address(below.new),
+    )
+
+
+def _gate(gate: Gate, rows: int) -> tuple[_Gate, list[Tensor]]:
+    """As the kernels read it, and what must live until they have."""
+    kept: list[Tensor] = []
+
+    def address(values: Tensor | None) -> int | None:
+        if values is None:
+            return None
+        kept.append(values.contiguous())
+        return kept[-1].data_ptr()
+
+    shut, bits = gate.shut, gate.bits
+    entries, words = (
+        (0 if shut is None else shut.parents.shape[1]),
+        (0 if bits is None else bits.table.shape[1]),
+    )
+    doors = (None, None) if shut is None else (address(shut.parents), address(shut.columns))
+    nodes = (None,) * 4 if bits is None else map(address, (bits.table, bits.which, bits.inside, bits.start))
+    return _Gate(rows, entries, words, *doors, *nodes, address(gate.open), address(gate.only)), kept
+
+
+def _address(values: Tensor | None) -> int | None:
+    return None if values is None else values.data_ptr()
