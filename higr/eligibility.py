@@ -9,8 +9,9 @@ A subtree is dead when none of its items is eligible. Both kinds rule out candid
 a dead subtree, so if any item is eligible, a search ends in one.
 """
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from copy import copy
+from dataclasses import dataclass, field
 from typing import Protocol
 
 import numpy as np
@@ -22,6 +23,53 @@ from higr.gate import Doors, Gate, NodeBits
 from higr.prefix_tree import PrefixTree
 
 OPEN = Gate()
+
+
+@dataclass
+class Asked:
+    """What B slates may hold as it was asked, and what they hold by now; nothing is concluded from it.
+
+    What kernels read: they ask node by node whether some item below it may be chosen.
+
+    Attributes:
+        slots: (B, E) int64 items excluded, pinned and, from column `given` on, chosen; `count` for none.
+        position: how many were chosen.
+        bits: of the nodes of depths 1 .. D, and of items; None: not asked.
+        blocked: depth to (B, X) int32 nodes.
+        pins: (B, M) int64 item at each position, `count` for none, and D tensors (B, M) int32, the nodes of
+            the pinned prefixes, nowhere behind them. None: nothing is pinned.
+        most: depth to (B,) int64 items under one node.
+        most_of_kind: (B,) int64 items of one kind; None: any number.
+    """
+
+    slots: Tensor
+    given: int
+    position: int = 0
+    bits: Sequence[NodeBits] | None = None
+    blocked: Mapping[int, Tensor] = field(default_factory=dict)
+    pins: tuple[Tensor, Sequence[Tensor]] | None = None
+    most: Mapping[int, Tensor] = field(default_factory=dict)
+    most_of_kind: Tensor | None = None
+
+    def choose(self, slots: Tensor) -> None:
+        """Enter the next chosen item of each row (B,).
+
+        Raises:
+            InputError: more than there is room for.
+        """
+        at = self.given + self.position
+        if at == self.slots.shape[1]:
+            raise InputError("no strikes are left; announce as many as items will be chosen")
+        self.slots.select(1, at).copy_(slots)
+        self.position += 1
+
+    def take(self, rows: Tensor) -> "Asked":
+        """Those of rows (B',), where nothing but items was asked."""
+        return Asked(self.slots[rows], self.given, self.position)
+
+    def unstruck(self, slots: Tensor) -> Tensor:
+        """Which of slots (B, S) hold an item that is neither excluded nor pinned nor chosen."""
+        return (slots.unsqueeze(2) != self.slots.unsqueeze(1)).all(dim=2)
 
 
 class Eligibility(Protocol):
@@ -39,6 +87,11 @@ class Eligibility(Protocol):
 
     def has(self, slots: Tensor) -> Tensor:
         """Whether slots (B, S) hold an eligible item."""
+        ...
+
+    @property
+    def asked(self) -> Asked | None:
+        """For kernels; None where only gates can be asked."""
         ...
 
     def strike(self, slots: Tensor) -> None:
@@ -60,40 +113,45 @@ class Exclusions:
 
     def __init__(self, tree: PrefixTree, rows: Sequence[Collection[int]], strikes: int) -> None:
         self.tree = tree
-        self._slots, self._filled = _padded(tree, rows, strikes)  # (B, E)
-        node = tree.leaves(self._slots)
-        self._deaths: list[_Deaths] = []
-        for depth in range(tree.depth, 0, -1):
-            if tree.nodes[depth].smallest > self._slots.shape[1]:
-                break  # no row excludes enough to kill a subtree here, or above
-            self._deaths.append(_Deaths(tree, depth, node))
-            node = tree.facts(depth, node)[..., 0].contiguous()
+        self.asked = Asked(*_padded(tree, rows, strikes))
+        self._deaths: list[_Deaths] | None = None  # from the bottom up; known once a gate is asked for
 
     def __len__(self) -> int:
-        return len(self._slots)
+        return len(self.asked.slots)
 
     def take(self, rows: Tensor) -> "Exclusions":
         """Those of rows (B',), in that order and any number of times; apart from these from then on."""
         taken = copy(self)
-        taken._slots = self._slots[rows]
-        taken._deaths = [deaths.take(rows) for deaths in self._deaths]
+        taken.asked = self.asked.take(rows)
+        if self._deaths is not None:
+            taken._deaths = [deaths.take(rows) for deaths in self._deaths]
         return taken
 
     def gate(self, level: int) -> Gate:
+        if self._deaths is None:
+            self._deaths = self._first_deaths()
         above = self.tree.depth - level - 1
         return Gate(self._deaths[above].doors) if above < len(self._deaths) else OPEN
 
     def has(self, slots: Tensor) -> Tensor:
-        return (slots < self.tree.count) & (slots.unsqueeze(2) != self._slots.unsqueeze(1)).all(dim=2)
+        return (slots < self.tree.count) & self.asked.unstruck(slots)
 
     def strike(self, slots: Tensor) -> None:
-        if self._filled == self._slots.shape[1]:
-            raise InputError("no strikes are left; announce as many as items will be chosen")
-        self._slots.select(1, self._filled).copy_(slots)
-        node = self.tree.leaves(slots)
-        for deaths in self._deaths:
-            node = deaths.strike(self._filled, node)
-        self._filled += 1
+        at = self.asked.given + self.asked.position
+        self.asked.choose(slots)
+        node = self.tree.leaves(slots) if self._deaths else slots
+        for deaths in self._deaths or ():
+            node = deaths.strike(at, node)
+
+    def _first_deaths(self) -> "list[_Deaths]":
+        tree, slots = self.tree, self.asked.slots.sort(dim=1).values
+        node, out = tree.leaves(slots), list[_Deaths]()
+        for depth in range(tree.depth, 0, -1):
+            if tree.nodes[depth].smallest > slots.shape[1]:
+                break  # no row excludes enough to kill a subtree here, or above
+            out.append(_Deaths(tree, depth, node))
+            node = tree.facts(depth, node)[..., 0].contiguous()
+        return out
 
 
 class _Deaths:
@@ -160,6 +218,8 @@ class EligibleMask:
     def __len__(self) -> int:
         return len(self._open)
 
+    asked = None
+
     def gate(self, level: int) -> Gate:
         left = self._left[level + 1]
         return Gate(bits=NodeBits(left.view(-1, 1), start=self._rows * left.shape[1]))
@@ -199,10 +259,10 @@ def pick_items(eligibility: Eligibility, leaves: Tensor, item_scores: Tensor | N
 
 
 def _padded(tree: PrefixTree, rows: Sequence[Collection[int]], strikes: int) -> tuple[Tensor, int]:
-    """(B, E) int64 distinct slots in rising order, `count` behind them; and the longest row's length."""
+    """(B, E) int64 distinct slots, `count` behind them; and the longest row's length."""
     distinct = [tree.slots(torch.from_numpy(np.unique(np.fromiter(row, np.int64)))) for row in rows]
     longest = max((len(slots) for slots in distinct), default=0)
     padded = torch.full((len(rows), longest + strikes), tree.count)
     for row, slots in enumerate(distinct):
         padded[row, : len(slots)] = slots
-    return (padded.sort(dim=1).values if tree.positions is not None else padded), longest
+    return padded, longest

@@ -195,7 +195,11 @@ class PrefixTree:
 
         Column is where the node stands in `children` of its parent; items is how many it holds.
         """
-        return torch.embedding(self._facts[depth - 1], nodes)
+        return torch.embedding(self.facts_of(depth), nodes)
+
+    def facts_of(self, depth: int) -> Tensor:
+        """(n + 1, 3) of all nodes of depth 1 .. D and nowhere."""
+        return self._facts[depth - 1]
 
 
 def _taken(values: Tensor | None, nodes: Tensor) -> Tensor | None:

@@ -9,11 +9,12 @@ import torch
 from torch import Tensor
 
 from higr.catalog import Catalog
-from higr.decode.constrained import CategoryCaps, Constrained, Pins, Rules
+from higr.decode.constrained import Constrained
 from higr.decode.constraint_row import ConstraintRow, RowReader
 from higr.decode.item_bits import KindBits, OneKind
 from higr.decode.item_sets import ItemSets
 from higr.decode.request import Constraints
+from higr.decode.rules import CategoryCaps, Pins, Rules
 from higr.eligibility import Eligibility, Exclusions
 from higr.errors import InputError
 from higr.prefix_tree import PrefixTree

@@ -157,6 +157,11 @@ class KindBits:
             for table, nodes in zip(tables.tables, self.tree.nodes[1:], strict=False)
         ]
 
+    @property
+    def all(self) -> list[NodeBits]:
+        """Of depths 1 .. D and of items."""
+        return [*(self.at(depth) for depth in range(1, self.tree.depth + 1)), self._items]
+
     def at(self, depth: int) -> NodeBits:
         """Of the nodes of depth 1 .. D; of leaves that are items by their kinds."""
         return self._nodes[depth - 1] if depth <= len(self._nodes) else self._items

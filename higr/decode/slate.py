@@ -15,12 +15,13 @@ from higr.catalog import Catalog
 from higr.config import ModelConfig
 from higr.decode.beam import Beams, beam_search, follow
 from higr.decode.sampling import Draws
-from higr.eligibility import Eligibility, pick_items
+from higr.eligibility import Asked, Eligibility, pick_items
 from higr.errors import InputError
 from higr.model.embedding import CodeEmbedding
 from higr.model.higr import Context
 from higr.model.inputs import ContextBatch, ProfileVocabulary
 from higr.model.layers import Caches
+from higr.prefix_tree import PrefixTree
 
 
 class SlateModel(Protocol):
@@ -172,7 +173,8 @@ class ItemSearcher(Protocol):
         context: Context,
         position: int,
         plan: Tensor,
-        eligibility: Eligibility,
+        tree: PrefixTree,
+        asked: Asked,
         width: int,
         cold_discount: float,
         widths: Tensor | None,
@@ -194,8 +196,10 @@ def search_item(
     spread: Tensor | None = None,
 ) -> Beams:
     """The best items of one position; plan: (B, C); all else as of `beam_search`."""
-    if isinstance(model, ItemSearcher):
-        return model.search_item(context, position, plan, eligibility, width, cold_discount, widths, spread)
+    if isinstance(model, ItemSearcher) and eligibility.asked is not None:
+        return model.search_item(
+            context, position, plan, eligibility.tree, eligibility.asked, width, cold_discount, widths, spread
+        )
     step = ItemStep(model, context, position, plan)
     return beam_search(eligibility, width, step, cold_discount, widths, spread)
 

@@ -470,6 +470,7 @@ EXPORT void higr_step(const Stack *s, float *x, int32_t batch, int32_t beams, co
 
 /* -- the search for an item -------------------------------------------------------------------- */
 
+#include "alive.h"
 #include "beam.h"
 
 /* Beams of a level, best first. */
@@ -479,20 +480,19 @@ typedef struct {
     int32_t *nodes, *codes;
 } Beams;
 
-/* One step of `width` beams a row from the `beams` before. widths: (B) beams that a row keeps, null: all;
- * spread: (B), null: 0; best: room for twice `width`. */
-static void step_beams(const Edges *edges, const Gate *gate, int batch, int beams, const int32_t *nodes,
+/* One step of `width` beams a row from the `beams` before. views: (B), or (B, beams) with `each`; widths: (B)
+ * beams that a row keeps, null: all; spread: (B), null: 0; best: room for twice `width`. */
+static void step_beams(const View *views, int each, int level, int batch, int beams, const int32_t *nodes,
                        const float *scores, const float *logits, int codes, int stride, float discount,
                        const float *spread, int width, const int32_t *widths, Beam *best, const Beams *out)
 {
-    int each = gate->rows > batch;
     for (int b = 0; b < batch; b++) {
         int64_t row = (int64_t)b * beams, to = (int64_t)b * width;
-        int count = best_children(edges, gate, each ? row : b, each, beams, nodes + row, scores + row,
+        int count = best_children(views + (each ? row : b), each, level, beams, nodes + row, scores + row,
                                   logits + row * stride, codes, stride, discount, spread ? spread[b] : 0.0f, width, best);
         if (widths && widths[b] < count) count = widths[b];
         for (int i = 0; i < width; i++) {
-            Beam beam = i < count ? best[i] : (Beam){0, -__builtin_inff(), 0, edges->nowhere, 0};
+            Beam beam = i < count ? best[i] : (Beam){0, -__builtin_inff(), 0, views->edges[level].nowhere, 0};
             out->scores[to + i] = beam.score;
             out->parents[to + i] = beam.parent;
             out->nodes[to + i] = beam.node;
@@ -501,16 +501,36 @@ static void step_beams(const Edges *edges, const Gate *gate, int batch, int beam
     }
 }
 
-/* `step_beams` of all beams that `width` lets through. logits: (B, W, K); gate: of B rows or B * W;
- * scratch: 2 * width beams. */
-EXPORT void higr_beams(const Edges *edges, const Gate *gate, int32_t batch, int32_t beams, const int32_t *nodes,
-                       const float *scores, const float *logits, int32_t codes, int32_t stride, float discount,
+INLINE void *part(char **scratch, int64_t bytes)
+{
+    char *at = *scratch;
+    *scratch += (bytes + 63) / 64 * 64;
+    return at;
+}
+
+static View *look_at_all(const Edges *edges, const Asked *asked, char **scratch)
+{
+    View *views = part(scratch, asked->rows * sizeof(View));
+    for (int row = 0; row < asked->rows; row++) look(&views[row], edges, asked, row, part(scratch, view_bytes(asked)));
+    return views;
+}
+
+/* Bytes that `look_at_all` needs. */
+INLINE int64_t views_bytes(const Asked *asked) { return asked->rows * (sizeof(View) + view_bytes(asked) + 64) + 64; }
+
+/* Bytes that `higr_beams` needs. */
+EXPORT int64_t higr_beams_scratch(const Asked *asked, int32_t width) { return views_bytes(asked) + 2 * width * sizeof(Beam); }
+
+/* `step_beams` of all beams that `width` lets through. logits: (B, W, K); asked: of B rows, or B * W. */
+EXPORT void higr_beams(const Edges *edges, const Asked *asked, int32_t level, int32_t batch, int32_t beams,
+                       const int32_t *nodes, const float *scores, const float *logits, int32_t codes, float discount,
                        const float *spread, int32_t width, float *out_scores, int32_t *parents, int32_t *out_nodes,
                        int32_t *out_codes, char *scratch)
 {
     Beams out = {out_scores, parents, out_nodes, out_codes};
-    step_beams(edges, gate, batch, beams, nodes, scores, logits, codes, stride, discount, spread, width, 0,
-               (Beam *)scratch, &out);
+    const View *views = look_at_all(edges, asked, &scratch);
+    step_beams(views, asked->rows > batch, level, batch, beams, nodes, scores, logits, codes, codes, discount, spread,
+               width, 0, (Beam *)scratch, &out);
 }
 
 typedef struct {
@@ -530,13 +550,6 @@ typedef struct {
     Beam *best;
     char *rest;
 } Room;
-
-INLINE void *part(char **scratch, int64_t bytes)
-{
-    char *at = *scratch;
-    *scratch += (bytes + 63) / 64 * 64;
-    return at;
-}
 
 /* Lay it out for `rows` beams of all contexts, `width` of each; returns the bytes taken before `rest`. */
 static int64_t lay_out(const Generator *g, int64_t rows, int width, char *scratch, Room *room)
@@ -561,23 +574,25 @@ static int64_t lay_out(const Generator *g, int64_t rows, int width, char *scratc
     return at - scratch;
 }
 
-/* Bytes that a search of `width` beams for `batch` contexts of `length` tokens needs. */
-EXPORT int64_t higr_search_scratch(const Generator *g, int32_t batch, int32_t width, int32_t length)
+/* Bytes that a search of `width` beams over contexts of `length` tokens needs. */
+EXPORT int64_t higr_search_scratch(const Generator *g, const Asked *asked, int32_t width, int32_t length)
 {
+    int32_t batch = asked->rows;
     Room room;
     int64_t rows = (int64_t)batch * width, most = higr_scratch(g->stack, rows, length > g->depth ? length : g->depth);
-    return lay_out(g, rows, width, 0, &room) + most;
+    return views_bytes(asked) + lay_out(g, rows, width, 0, &room) + most;
 }
 
 /* The best items of B plans (B, C): beam search from the root of the tree to its leaves, as `higr.decode.beam`.
- * edges, gates: a level; keys, values, bias, length: of the context, see `higr_step`; width: W;
+ * edges: a level; asked: of the B rows; keys, values, bias, length: of the context, see `higr_step`; width: W;
  * scores, leaves: (B, W) of the `found` beams a row that W and the tree allow, which is returned. */
-EXPORT int32_t higr_search(const Generator *g, const Edges *edges, const Gate *gates, const float *plan, int32_t batch,
+EXPORT int32_t higr_search(const Generator *g, const Edges *edges, const Asked *asked, const float *plan,
                            const float *keys, const float *values, const float *bias, int32_t length, float discount,
                            const float *spread, int32_t width, const int32_t *widths, float *scores, int32_t *leaves,
                            char *scratch)
 {
-    int c = g->stack->width, stride = LANES(g->codes), beams = 1;
+    int c = g->stack->width, stride = LANES(g->codes), batch = asked->rows, beams = 1;
+    const View *views = look_at_all(edges, asked, &scratch);
     Room room;
     lay_out(g, (int64_t)batch * width, width, scratch, &room);
     memset(room.beams[1].nodes, 0, batch * sizeof(int32_t));
@@ -597,7 +612,7 @@ EXPORT int32_t higr_search(const Generator *g, const Edges *edges, const Gate *g
         linear(&g->heads[level], room.x, rows, 0, 0, room.logits, room.rest);
         int64_t most = (int64_t)beams * edges[level].columns;
         int grown = most < width ? most : width;
-        step_beams(&edges[level], &gates[level], batch, beams, before->nodes, before->scores, room.logits, g->codes,
+        step_beams(views, 0, level, batch, beams, before->nodes, before->scores, room.logits, g->codes,
                    stride, discount, spread, grown, widths, room.best, after);
         for (int row = 0; row < batch * grown; row++) {
             int32_t from = row / grown * beams + after->parents[row];

@@ -12,7 +12,7 @@ from torch import Tensor
 from higr.decode.beam import Beams
 from higr.decode.engines.native import Int8Linear, Int8Stack, Past, Scratch, bias_of, stack_of
 from higr.decode.engines.search import ItemSearch, Kernels
-from higr.eligibility import Eligibility
+from higr.eligibility import Asked
 from higr.errors import EngineError
 from higr.model.embedding import CodeEmbedding
 from higr.model.encoder import ContextEncoder
@@ -20,6 +20,7 @@ from higr.model.higr import Context, HiGR
 from higr.model.inputs import ContextBatch
 from higr.model.layers import Caches, Decoder, EncoderBlock
 from higr.peers.onerec import Encoded, OneRec
+from higr.prefix_tree import PrefixTree
 
 
 def check_weights(model: HiGR | OneRec) -> None:
@@ -102,7 +103,8 @@ class Int8HiGR:
         context: Context,
         position: int,
         plan: Tensor,
-        eligibility: Eligibility,
+        tree: PrefixTree,
+        asked: Asked,
         width: int,
         cold_discount: float,
         widths: Tensor | None,
@@ -112,7 +114,7 @@ class Int8HiGR:
         which = 0 if len(self._items) == 1 else position
         keys = context.generator[which]
         return self._searches[which](
-            plan, keys, context.mask, eligibility, width, cold_discount, widths, spread
+            plan, keys, context.mask, tree, asked, width, cold_discount, widths, spread
         )
 
 

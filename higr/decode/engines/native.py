@@ -101,14 +101,15 @@ def library() -> ctypes.CDLL:
         )
     ]
     loaded.higr_beams.argtypes = [
-        *(pointer, pointer, number, number, pointer, pointer, pointer, number, number, ctypes.c_float),
+        *(pointer, pointer, number, number, number, pointer, pointer, pointer, number, ctypes.c_float),
         *(pointer, number, pointer, pointer, pointer, pointer, pointer),
     ]
-    loaded.higr_search_scratch.restype = ctypes.c_int64
-    loaded.higr_search_scratch.argtypes = [pointer, number, number, number]
+    loaded.higr_beams_scratch.restype = loaded.higr_search_scratch.restype = ctypes.c_int64
+    loaded.higr_beams_scratch.argtypes = [pointer, number]
+    loaded.higr_search_scratch.argtypes = [pointer, pointer, number, number]
     loaded.higr_search.restype = number
     loaded.higr_search.argtypes = [
-        *(pointer, pointer, pointer, pointer, number, pointer, pointer, pointer, number, ctypes.c_float),
+        *(pointer, pointer, pointer, pointer, pointer, pointer, pointer, number, ctypes.c_float),
         *(pointer, number, pointer, pointer, pointer, pointer),
     ]
     for name in ("linear", "encode", "context", "step", "beams"):

@@ -10,31 +10,43 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from higr.decode.beam import Beams, Grown, by_score
+from higr.decode.beam import Beams, Grown, advance, by_score
 from higr.decode.engines.native import Int8Linear, Int8Stack, Scratch, library, linears
-from higr.eligibility import Eligibility
-from higr.gate import Gate
+from higr.eligibility import Asked, Eligibility
+from higr.gate import NodeBits
 from higr.model.layers import KeyValue
 from higr.prefix_tree import PrefixTree
-
-BEAM_BYTES = 20
-"""sizeof(Beam) of beam.h."""
 
 
 class _Edges(ctypes.Structure):
     _fields_ = [
         *((name, ctypes.c_int32) for name in ("columns", "nowhere")),
-        *((name, ctypes.c_void_p) for name in ("table", "first", "spoken", "fresh")),
+        *((name, ctypes.c_void_p) for name in ("table", "first", "spoken", "fresh", "items", "facts")),
     ]
 
 
-class _Gate(ctypes.Structure):
+class _NodeBits(ctypes.Structure):
+    _fields_ = [(name, ctypes.c_void_p) for name in ("table", "which", "inside", "start")]
+
+
+class _Limits(ctypes.Structure):
     _fields_ = [
-        *((name, ctypes.c_int32) for name in ("rows", "entries", "words")),
+        ("bits", _NodeBits),
+        ("blocked", ctypes.c_void_p),
+        ("blocks", ctypes.c_int64),
+        *((name, ctypes.c_void_p) for name in ("pinned", "most")),
+    ]
+
+
+class _Asked(ctypes.Structure):
+    _fields_ = [
         *(
-            (name, ctypes.c_void_p)
-            for name in ("doors", "columns", "bits", "which", "inside", "start", "open", "only")
+            (name, ctypes.c_int32)
+            for name in ("rows", "depth", "words", "taken", "given", "position", "positions")
         ),
+        *((name, ctypes.c_void_p) for name in ("slots", "pinned", "most")),
+        ("items", _NodeBits),
+        ("limits", ctypes.c_void_p),
     ]
 
 
@@ -52,6 +64,8 @@ class Kernels:
         self._library, self._scratch = library(), scratch
         self._tree: PrefixTree | None = None
         self._edges: ctypes.Array[_Edges] = (_Edges * 0)()
+        self._asked: Asked | None = None
+        self._described = _Asked()
 
     def edges(self, tree: PrefixTree) -> "ctypes.Array[_Edges]":
         """Of all levels."""
@@ -59,6 +73,14 @@ class Kernels:
             self._edges = (_Edges * tree.depth)(*(_edges(tree, level) for level in range(tree.depth)))
             self._tree = tree
         return self._edges
+
+    def asked(self, asked: Asked, depth: int) -> _Asked:
+        """As it is by now."""
+        if self._asked is not asked:
+            self._described, self._limits, self._kept = _asked(asked, depth)
+            self._asked = asked
+        self._described.position = asked.position
+        return self._described
 
     def advance(
         self,
@@ -72,18 +94,20 @@ class Kernels:
         spread: Tensor | None = None,
     ) -> Grown:
         """See `higr.decode.beam.advance`."""
+        if eligibility.asked is None:
+            return advance(eligibility, level, nodes, scores, logits, width, cold_discount, spread)
         edges, (batch, beams), codes = self.edges(eligibility.tree), nodes.shape, logits.shape[-1]
-        gate, kept = _gate(eligibility.gate(level), len(eligibility))
-        kept += [nodes.contiguous(), scores.contiguous(), logits.float().contiguous()]
+        asked = ctypes.byref(self.asked(eligibility.asked, eligibility.tree.depth))
+        kept = [nodes.contiguous(), scores.contiguous(), logits.float().contiguous()]
         width = min(width, beams * edges[level].columns)
         found = torch.empty(batch, width)
         parents, below, told = torch.empty(3, batch, width, dtype=torch.int32)
         self._library.higr_beams(
-            *(ctypes.byref(edges[level]), ctypes.byref(gate), batch, beams),
-            *(values.data_ptr() for values in kept[-3:]),
-            *(codes, codes, cold_discount, _address(spread), width),
+            *(edges, asked, level, batch, beams),
+            *(values.data_ptr() for values in kept),
+            *(codes, cold_discount, _address(spread), width),
             *(found.data_ptr(), parents.data_ptr(), below.data_ptr(), told.data_ptr()),
-            self._scratch.pointer(2 * width * BEAM_BYTES),
+            self._scratch.pointer(self._library.higr_beams_scratch(asked, width)),
         )
         return found, parents.long(), below, told.long()
 
@@ -121,25 +145,23 @@ class ItemSearch:
         plan: Tensor,
         context: list[KeyValue],
         bias: Tensor,
-        eligibility: Eligibility,
+        tree: PrefixTree,
+        asked: Asked,
         width: int,
         cold_discount: float,
         widths: Tensor | None,
         spread: Tensor | None,
     ) -> Beams:
         """plan: (B, C); context: of `Int8Stack.project`; the others as of `beam_search`."""
-        batch, depth = len(plan), eligibility.tree.depth
-        gates, kept = (_Gate * depth)(), [plan.contiguous()]
-        for level in range(depth):
-            gates[level], live = _gate(eligibility.gate(level), batch)
-            kept += live
+        batch, plan = len(plan), plan.contiguous()
+        described = ctypes.byref(self._kernels.asked(asked, tree.depth))
         keys, values, length = None, None, 0
         if context:
             keys, values, length = context[0][0].data_ptr(), context[0][1].data_ptr(), context[0][1].shape[-1]
         widths = None if widths is None else widths.int()
         scores, leaves = torch.empty(batch * width), torch.empty(batch * width, dtype=torch.int32)
         found = self._library.higr_search(
-            *(self._self, self._kernels.edges(eligibility.tree), gates, kept[0].data_ptr(), batch),
+            *(self._self, self._kernels.edges(tree), described, plan.data_ptr()),
             *(
                 keys,
                 values,
@@ -151,7 +173,7 @@ class ItemSearch:
                 _address(widths),
             ),
             *(scores.data_ptr(), leaves.data_ptr()),
-            self._scratch.pointer(self._library.higr_search_scratch(self._self, batch, width, length)),
+            self._scratch.pointer(self._library.higr_search_scratch(self._self, described, width, length)),
         )
         beams = Beams(*(part[: batch * found].view(batch, found) for part in (leaves.long(), scores)))
         return beams if spread is None else by_score(beams)
@@ -163,15 +185,13 @@ def _edges(tree: PrefixTree, level: int) -> _Edges:
     return _Edges(
         max(nodes.widest, 1) if table is None else table.shape[1],
         below.count,
-        _address(table),
-        nodes.first.data_ptr(),
-        None if same else below.spoken.data_ptr(),
-        _address(below.new),
+        *map(_address, (table, nodes.first, None if same else below.spoken, below.new)),
+        *map(_address, (below.items, tree.facts_of(level + 1))),
     )
 
 
-def _gate(gate: Gate, rows: int) -> tuple[_Gate, list[Tensor]]:
-    """As the kernels read it, and what must live until they have."""
+def _asked(asked: Asked, depth: int) -> tuple[_Asked, "ctypes.Array[_Limits]", list[Tensor]]:
+    """As the kernels read it, and what must live as long."""
     kept: list[Tensor] = []
 
     def address(values: Tensor | None) -> int | None:
@@ -180,14 +200,31 @@ def _gate(gate: Gate, rows: int) -> tuple[_Gate, list[Tensor]]:
         kept.append(values.contiguous())
         return kept[-1].data_ptr()
 
-    shut, bits = gate.shut, gate.bits
-    entries, words = (
-        (0 if shut is None else shut.parents.shape[1]),
-        (0 if bits is None else bits.table.shape[1]),
+    def described(bits: NodeBits) -> _NodeBits:
+        return _NodeBits(*map(address, (bits.table, bits.which, bits.inside, bits.start)))
+
+    limits = (_Limits * depth)()
+    none: Sequence[Tensor | None] = [None] * depth
+    pinned, paths = asked.pins or (None, none)
+    for level, limit in enumerate(limits):
+        blocked = asked.blocked.get(level + 1)
+        if asked.bits is not None:
+            limit.bits = described(asked.bits[level])
+        limit.blocked, limit.blocks = address(blocked), 0 if blocked is None else blocked.shape[1]
+        limit.pinned, limit.most = address(paths[level]), address(asked.most.get(level + 1))
+    rows, taken = asked.slots.shape
+    counted = pinned is not None or asked.most or asked.most_of_kind is not None
+    words = 0 if asked.bits is None else asked.bits[-1].table.shape[1]
+    return (
+        _Asked(
+            *(rows, depth, words, taken, asked.given, asked.position, taken - asked.given if counted else 0),
+            *(asked.slots.data_ptr(), address(pinned), address(asked.most_of_kind)),
+            _NodeBits() if asked.bits is None else described(asked.bits[-1]),
+            ctypes.addressof(limits),
+        ),
+        limits,
+        kept,
     )
-    doors = (None, None) if shut is None else (address(shut.parents), address(shut.columns))
-    nodes = (None,) * 4 if bits is None else map(address, (bits.table, bits.which, bits.inside, bits.start))
-    return _Gate(rows, entries, words, *doors, *nodes, address(gate.open), address(gate.only)), kept
 
 
 def _address(values: Tensor | None) -> int | None:
