@@ -34,7 +34,8 @@ class Asked:
     Attributes:
         slots: (B, E) int64 items excluded, pinned and, from column `given` on, chosen; `count` for none.
         position: how many were chosen.
-        bits: of the nodes of depths 1 .. D, and of items; None: not asked.
+        bits: of nodes of depths 1 .. D; one without any holds nothing to choose. None: not asked.
+        items: of items, where shared semantic IDs hold several.
         blocked: depth to (B, X) int32 nodes.
         pins: (B, M) int64 item at each position, `count` for none, and D tensors (B, M) int32, the nodes of
             the pinned prefixes, nowhere behind them. None: nothing is pinned.
@@ -46,6 +47,7 @@ class Asked:
     given: int
     position: int = 0
     bits: Sequence[NodeBits] | None = None
+    items: NodeBits | None = None
     blocked: Mapping[int, Tensor] = field(default_factory=dict)
     pins: tuple[Tensor, Sequence[Tensor]] | None = None
     most: Mapping[int, Tensor] = field(default_factory=dict)
@@ -90,8 +92,8 @@ class Eligibility(Protocol):
         ...
 
     @property
-    def asked(self) -> Asked | None:
-        """For kernels; None where only gates can be asked."""
+    def asked(self) -> Asked:
+        """For kernels."""
         ...
 
     def strike(self, slots: Tensor) -> None:
@@ -214,15 +216,14 @@ class EligibleMask:
             for nodes in tree.nodes
         ]
         self._rows = torch.arange(len(mask))
+        self._bits = [NodeBits(left.view(-1, 1), start=self._rows * left.shape[1]) for left in self._left[1:]]
+        self.asked = Asked(self._rows.new_empty((len(mask), 0)), 0, bits=self._bits)
 
     def __len__(self) -> int:
         return len(self._open)
 
-    asked = None
-
     def gate(self, level: int) -> Gate:
-        left = self._left[level + 1]
-        return Gate(bits=NodeBits(left.view(-1, 1), start=self._rows * left.shape[1]))
+        return Gate(bits=self._bits[level])
 
     def has(self, slots: Tensor) -> Tensor:
         return self._open.gather(1, slots)

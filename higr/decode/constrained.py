@@ -30,7 +30,8 @@ class Constrained:
         self.asked = Asked(
             torch.cat([rules.forbidden, chosen], dim=1),
             given,
-            bits=bits.all if isinstance(bits, KindBits) else None,
+            bits=bits.depths if isinstance(bits, KindBits) else None,
+            items=bits.slots if isinstance(bits, KindBits) else None,
             blocked=rules.blocked,
             pins=None if rules.pins is None else (rules.pins.slots, rules.pins.nodes),
             most=rules.prefix_caps or {},

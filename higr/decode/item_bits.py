@@ -140,6 +140,10 @@ class KindBits:
 
     Args:
         which: (B,) set that each row chooses from.
+
+    Attributes:
+        depths: of the nodes of depths 1 .. D.
+        slots: of items.
     """
 
     dtype = torch.int64
@@ -151,20 +155,13 @@ class KindBits:
             """Where a row's set begins in a table; nothing to add where there is but one set."""
             return which * (count + 1) if tables.sets > 1 else None
 
-        self._items = NodeBits(tables.bits, tables.kinds, tables.inside, start(self.tree.count))
-        self._nodes = [
+        self.slots = NodeBits(tables.bits, tables.kinds, tables.inside, start(self.tree.count))
+        self.depths = [
             NodeBits(table, start=start(nodes.count))
             for table, nodes in zip(tables.tables, self.tree.nodes[1:], strict=False)
         ]
-
-    @property
-    def all(self) -> list[NodeBits]:
-        """Of depths 1 .. D and of items."""
-        return [*(self.at(depth) for depth in range(1, self.tree.depth + 1)), self._items]
-
-    def at(self, depth: int) -> NodeBits:
-        """Of the nodes of depth 1 .. D; of leaves that are items by their kinds."""
-        return self._nodes[depth - 1] if depth <= len(self._nodes) else self._items
+        if tables.depth < self.tree.depth:  # leaves that are items
+            self.depths.append(self.slots)
 
     def kinds(self, slots: Tensor) -> Tensor:
         """int32 kinds of slots (...); one more than there are for no item."""
@@ -175,10 +172,10 @@ class KindBits:
         return torch.embedding(self.tables.bits, kinds)
 
     def of(self, depth: int, nodes: Tensor) -> Tensor:
-        return self.at(depth).take(nodes)
+        return self.depths[depth - 1].take(nodes)
 
     def items(self, slots: Tensor) -> Tensor:
-        return self._items.take(slots)
+        return self.slots.take(slots)
 
     def children(self, level: int, children: Children) -> Tensor:
         return self.of(level + 1, children.nodes) * ~children.missing.unsqueeze(-1)

@@ -65,7 +65,7 @@ class Losses:
             only = torch.where(self._length > level, self._pins.nodes[level][:, self._position], -1)
         return Gate(
             shut=None if left is None else left.dead,
-            bits=self._bits.at(level + 1) if isinstance(self._bits, KindBits) else None,
+            bits=self._bits.depths[level] if isinstance(self._bits, KindBits) else None,
             open=self._open,
             only=only,
         )

@@ -196,7 +196,7 @@ def search_item(
     spread: Tensor | None = None,
 ) -> Beams:
     """The best items of one position; plan: (B, C); all else as of `beam_search`."""
-    if isinstance(model, ItemSearcher) and eligibility.asked is not None:
+    if isinstance(model, ItemSearcher):
         return model.search_item(
             context, position, plan, eligibility.tree, eligibility.asked, width, cold_discount, widths, spread
         )

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from higr.decode.beam import Beams, Grown, advance, by_score
+from higr.decode.beam import Beams, Grown, by_score
 from higr.decode.engines.native import Int8Linear, Int8Stack, Scratch, library, linears
 from higr.eligibility import Asked, Eligibility
 from higr.gate import NodeBits
@@ -94,8 +94,6 @@ class Kernels:
         spread: Tensor | None = None,
     ) -> Grown:
         """See `higr.decode.beam.advance`."""
-        if eligibility.asked is None:
-            return advance(eligibility, level, nodes, scores, logits, width, cold_discount, spread)
         edges, (batch, beams), codes = self.edges(eligibility.tree), nodes.shape, logits.shape[-1]
         asked = ctypes.byref(self.asked(eligibility.asked, eligibility.tree.depth))
         kept = [nodes.contiguous(), scores.contiguous(), logits.float().contiguous()]
@@ -219,7 +217,7 @@ def _asked(asked: Asked, depth: int) -> tuple[_Asked, "ctypes.Array[_Limits]", l
         _Asked(
             *(rows, depth, words, taken, asked.given, asked.position, taken - asked.given if counted else 0),
             *(asked.slots.data_ptr(), address(pinned), address(asked.most_of_kind)),
-            _NodeBits() if asked.bits is None else described(asked.bits[-1]),
+            _NodeBits() if asked.items is None else described(asked.items),
             ctypes.addressof(limits),
         ),
         limits,
