@@ -121,9 +121,10 @@ def fill_slates(
     width, widths = _beam_widths(beam_width, rows)
     tree = eligibility.tree
     wanted = torch.arange(longest) < torch.tensor(list(sizes)).view(-1, 1)  # (B, M)
-    items = torch.full((rows, longest), -1)
+    slots = torch.full((rows, longest), tree.count)
     scores = torch.full((rows, longest), -torch.inf)
     propensities = None if draws is None else torch.zeros(rows, longest)
+    spread = None if draws is None else draws.diversity
     caches: Caches | None = None
     chosen: Tensor | None = None
     for position in range(first):
@@ -131,7 +132,6 @@ def fill_slates(
         chosen = _embedded(model, catalog, before[:, position]) if before is not None else None
     for position in range(longest):
         plan, caches = model.plan_step(context, first + position, chosen, caches)  # (B, C)
-        spread = None if draws is None else draws.diversity
         beams = search_item(
             model, context, first + position, plan, eligibility, width, cold_discount, widths, spread
         )
@@ -139,16 +139,14 @@ def fill_slates(
         if draws is not None and propensities is not None:
             which, propensities[:, position] = draws.pick(position, beams.scores)
             score, leaves = (part.gather(1, which[:, None])[:, 0] for part in (beams.scores, beams.leaves))
-        found = score > -torch.inf
-        slots = torch.where(found, pick_items(eligibility, leaves, item_scores), tree.count)
-        best = tree.catalog_positions(slots)
-        items[:, position] = torch.where(found & wanted[:, position], best, -1)
-        scores[:, position] = torch.where(wanted[:, position], score, -torch.inf)
+        best = torch.where(score > -torch.inf, pick_items(eligibility, leaves, item_scores), tree.count)
+        slots[:, position], scores[:, position] = best, score
         if position == longest - 1:
             break
-        eligibility.strike(slots)
-        chosen = _embedded(model, catalog, best)
-    return DecodedSlates(items, scores, propensities)
+        eligibility.strike(best)
+        chosen = _embedded(model, catalog, tree.catalog_positions(best))
+    items = torch.where(wanted & (slots < tree.count), tree.catalog_positions(slots), -1)
+    return DecodedSlates(items, scores.masked_fill(~wanted, -torch.inf), propensities)
 
 
 def _embedded(model: SlateModel, catalog: Catalog, positions: Tensor) -> Tensor:

@@ -64,7 +64,8 @@ class Int8HiGR:
         self.config, self.depth, self.codebook_size = model.config, model.depth, model.codebook_size
         self.profiles, self.embedding = model.profiles, model.embedding
         self._encoder = Int8Encoder(model.encoder, scratch)
-        self._planner, generator = model.planner, model.generator
+        planner, generator = model.planner, model.generator
+        self._start, self._positions = planner.start.detach(), planner.position_embedding.weight.detach()
         self._plan = stack_of(model.planner.decoder, scratch)
         self._items = [stack_of(cast(Decoder, decoder), scratch) for decoder in generator.decoders]
         self._preference = Int8Linear(generator.preference.weight, scratch)
@@ -83,8 +84,8 @@ class Int8HiGR:
     def plan_step(
         self, context: Context, position: int, item: Tensor | None, caches: Caches | None
     ) -> tuple[Tensor, Caches]:
-        x = self._planner.start.expand(len(context.mask), -1) if item is None else item
-        x = (x + self._planner.position_embedding.weight[position]).unflatten(0, (len(context.mask), -1))
+        x = self._start.expand(len(context.mask), -1) if item is None else item
+        x = (x + self._positions[position]).view(len(context.mask), -1, x.shape[-1])
         x, caches = self._plan.step(x, context.planner, context.mask, cast("Past | None", caches))
         return x.flatten(0, 1), caches
 

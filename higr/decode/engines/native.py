@@ -274,7 +274,7 @@ class Int8Stack:
 
     def encode(self, x: Tensor, bias: Tensor) -> Tensor:
         """x: (B, S, C); bias: see `bias_of`."""
-        x = x.contiguous().clone()
+        x = x.clone(memory_format=torch.contiguous_format)
         batch, length, _ = x.shape
         self._library.higr_encode(
             self._self, x.data_ptr(), batch, length, bias.data_ptr(), self._memory(batch * length, length)
@@ -300,7 +300,7 @@ class Int8Stack:
         """The next position of B * W sequences. x: (B, W, C); context: of `project`."""
         batch, beams, _ = x.shape
         rows = batch * beams
-        x = x.contiguous().clone()
+        x = x.clone(memory_format=torch.contiguous_format)
         before, ancestors = (past.positions, past.ancestors) if past is not None else ((), _NOBODY)
         if (
             len(bias) != batch
