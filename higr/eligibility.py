@@ -237,7 +237,7 @@ class EligibleMask:
 
 
 def pick_items(eligibility: Eligibility, leaves: Tensor, item_scores: Tensor | None = None) -> Tensor:
-    """The slot that each leaf (B,) stands for, an eligible item with the leaf's semantic ID.
+    """The slot that each leaf (B,) stands for, an eligible item of that semantic ID; `count` for nowhere.
 
     Args:
         item_scores: (N,) finite, in catalogue order: the highest wins. None: the first in catalogue

@@ -24,7 +24,7 @@ class Beams:
     """The best semantic IDs found, best first.
 
     Attributes:
-        leaves: (B, W) int64 leaves of the tree; any where the score is -inf.
+        leaves: (B, W) int64 leaves of the tree; nowhere where the score is -inf.
         scores: (B, W) sums of log-probabilities over the D codes, or over the stand-in's; -inf where
             there is no such beam.
     """
@@ -77,7 +77,8 @@ def beam_search(
         )
         if widths is not None:
             scores = scores.masked_fill(columns[: scores.shape[1]] >= widths[:, None], -torch.inf)
-    beams = Beams(nodes.long(), scores)
+    nowhere = tree.nodes[-1].count
+    beams = Beams(nodes.long().masked_fill(scores == -torch.inf, nowhere), scores)
     return beams if spread is None else by_score(beams)
 
 

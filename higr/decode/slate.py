@@ -121,8 +121,7 @@ def fill_slates(
     width, widths = _beam_widths(beam_width, rows)
     tree = eligibility.tree
     wanted = torch.arange(longest) < torch.tensor(list(sizes)).view(-1, 1)  # (B, M)
-    slots = torch.full((rows, longest), tree.count)
-    scores = torch.full((rows, longest), -torch.inf)
+    slots, scores = [torch.zeros(rows, 0, dtype=torch.int64)], [torch.zeros(rows, 0)]
     propensities = None if draws is None else torch.zeros(rows, longest)
     spread = None if draws is None else draws.diversity
     caches: Caches | None = None
@@ -139,14 +138,16 @@ def fill_slates(
         if draws is not None and propensities is not None:
             which, propensities[:, position] = draws.pick(position, beams.scores)
             score, leaves = (part.gather(1, which[:, None])[:, 0] for part in (beams.scores, beams.leaves))
-        best = torch.where(score > -torch.inf, pick_items(eligibility, leaves, item_scores), tree.count)
-        slots[:, position], scores[:, position] = best, score
+        best = pick_items(eligibility, leaves, item_scores)
+        slots.append(best[:, None])
+        scores.append(score[:, None])
         if position == longest - 1:
             break
         eligibility.strike(best)
         chosen = _embedded(model, catalog, tree.catalog_positions(best))
-    items = torch.where(wanted & (slots < tree.count), tree.catalog_positions(slots), -1)
-    return DecodedSlates(items, scores.masked_fill(~wanted, -torch.inf), propensities)
+    best, score = torch.cat(slots, dim=1), torch.cat(scores, dim=1)
+    items = torch.where(wanted & (best < tree.count), tree.catalog_positions(best), -1)
+    return DecodedSlates(items, score.masked_fill(~wanted, -torch.inf), propensities)
 
 
 def _embedded(model: SlateModel, catalog: Catalog, positions: Tensor) -> Tensor:

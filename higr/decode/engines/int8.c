@@ -429,7 +429,7 @@ EXPORT void higr_context(const Stack *s, const float *y, int32_t batch, int32_t 
 /* One more position, t, of B * W sequences: x (B * W, C) through all blocks and the last norm, in place.
  * keys, values, bias: the context's, of S tokens; null without cross-attention. past: t + 1 matrices
  * (any rows, layers, 2, kv_heads * c) of keys and values, the last to be filled by row; ancestors:
- * (B * W, t) int32, the row of each sequence in each matrix before. */
+ * (B * W, t) int32, the row of each sequence in each matrix before; null: its own. */
 EXPORT void higr_step(const Stack *s, float *x, int32_t batch, int32_t beams, const float *keys, const float *values,
                       const float *bias, int32_t length, float *const *past, const int32_t *ancestors, int32_t t,
                       char *scratch)
@@ -454,8 +454,10 @@ EXPORT void higr_step(const Stack *s, float *x, int32_t batch, int32_t beams, co
         linear(&l[0], x, rows, 0, 0, y, rest);
         for (int row = 0; row < rows; row++) {
             const float *q = y + (int64_t)row * l[0].outputs;
-            for (int at = 0; at < t; at++)
-                own[at] = past[at] + ((int64_t)ancestors[(int64_t)row * t + at] * s->layers + layer) * 2 * narrow;
+            for (int at = 0; at < t; at++) {
+                int64_t from = ancestors ? ancestors[(int64_t)row * t + at] : row;
+                own[at] = past[at] + (from * s->layers + layer) * 2 * narrow;
+            }
             float *now = past[t] + ((int64_t)row * s->layers + layer) * 2 * narrow;
             memcpy(now, q + c, 2 * narrow * sizeof(float));
             own[t] = now;
@@ -588,7 +590,7 @@ EXPORT int64_t higr_search_scratch(const Generator *g, const Asked *asked, int32
  * scores, leaves: (B, W) of the `found` beams a row that W and the tree allow, which is returned. */
 EXPORT int32_t higr_search(const Generator *g, const Edges *edges, const Asked *asked, const float *plan,
                            const float *keys, const float *values, const float *bias, int32_t length, float discount,
-                           const float *spread, int32_t width, const int32_t *widths, float *scores, int32_t *leaves,
+                           const float *spread, int32_t width, const int32_t *widths, float *scores, int64_t *leaves,
                            char *scratch)
 {
     int c = g->stack->width, stride = LANES(g->codes), batch = asked->rows, beams = 1;
@@ -624,7 +626,7 @@ EXPORT int32_t higr_search(const Generator *g, const Edges *edges, const Asked *
     }
     const Beams *last = &room.beams[!(g->depth % 2)];
     memcpy(scores, last->scores, (int64_t)batch * beams * sizeof(float));
-    memcpy(leaves, last->nodes, (int64_t)batch * beams * sizeof(int32_t));
+    for (int row = 0; row < batch * beams; row++) leaves[row] = last->nodes[row];
     return beams;
 }
 

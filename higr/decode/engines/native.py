@@ -226,17 +226,22 @@ class Past:
 
     Attributes:
         positions: a matrix (any rows, layers, 2, kv_heads * c) a position so far.
-        ancestors: (R, positions) int32 rows of these.
+        rows: R.
+        ancestors: (R, positions) int32 rows of these; None: a sequence's own everywhere.
     """
 
     positions: tuple[Tensor, ...]
-    ancestors: Tensor
+    rows: int
+    ancestors: Tensor | None
 
     def __len__(self) -> int:
-        return len(self.ancestors)
+        return self.rows
 
     def take(self, rows: Tensor) -> "Past":
-        return Past(self.positions, self.ancestors[rows])
+        if self.ancestors is None:
+            own = rows.int()[:, None].expand(-1, len(self.positions))
+            return Past(self.positions, len(rows), own.contiguous())
+        return Past(self.positions, len(rows), self.ancestors[rows])
 
 
 class Int8Stack:
@@ -301,7 +306,7 @@ class Int8Stack:
         batch, beams, _ = x.shape
         rows = batch * beams
         x = x.clone(memory_format=torch.contiguous_format)
-        before, ancestors = (past.positions, past.ancestors) if past is not None else ((), _NOBODY)
+        before, ancestors = (past.positions, past.ancestors) if past is not None else ((), None)
         if (
             len(bias) != batch
             or len(past or x) != (rows if past else batch)
@@ -311,22 +316,21 @@ class Int8Stack:
         t = len(before)
         now = torch.empty(rows, self.layers, 2, self.narrow, dtype=torch.float32)
         pointers = (ctypes.c_void_p * (t + 1))(*(position.data_ptr() for position in (*before, now)))
-        ancestors = ancestors.contiguous()
         keys, values, length = None, None, 0
         if context:
             keys, values, length = context[0][0].data_ptr(), context[0][1].data_ptr(), context[0][1].shape[-1]
+        rows_before = None if ancestors is None else ancestors.data_ptr()
         self._library.higr_step(
             *(self._self, x.data_ptr(), batch, beams, keys, values, bias.data_ptr(), length),
-            *(pointers, ancestors.data_ptr(), t, self._memory(rows, max(length, t + 1))),
+            *(pointers, rows_before, t, self._memory(rows, max(length, t + 1))),
         )
-        own = torch.arange(rows, dtype=torch.int32)[:, None]
-        return x, Past((*before, now), own if past is None else torch.cat([ancestors, own], dim=1))
+        if ancestors is not None:
+            own = torch.arange(rows, dtype=torch.int32)[:, None]
+            ancestors = torch.cat([ancestors, own], dim=1)
+        return x, Past((*before, now), rows, ancestors)
 
     def _memory(self, rows: int, length: int) -> int:
         return self._scratch.pointer(self._library.higr_scratch(self._self, rows, length))
-
-
-_NOBODY = torch.zeros(0, dtype=torch.int32)
 
 
 def bias_of(mask: Tensor) -> Tensor:

@@ -157,7 +157,7 @@ class ItemSearch:
         if context:
             keys, values, length = context[0][0].data_ptr(), context[0][1].data_ptr(), context[0][1].shape[-1]
         widths = None if widths is None else widths.int()
-        scores, leaves = torch.empty(batch * width), torch.empty(batch * width, dtype=torch.int32)
+        scores, leaves = torch.empty(batch, width), torch.empty(batch, width, dtype=torch.int64)
         found = self._library.higr_search(
             *(self._self, self._kernels.edges(tree), described, plan.data_ptr()),
             *(
@@ -173,7 +173,9 @@ class ItemSearch:
             *(scores.data_ptr(), leaves.data_ptr()),
             self._scratch.pointer(self._library.higr_search_scratch(self._self, described, width, length)),
         )
-        beams = Beams(*(part[: batch * found].view(batch, found) for part in (leaves.long(), scores)))
+        if found < width:  # the tree has no more
+            scores, leaves = (part.flatten()[: batch * found].view(batch, found) for part in (scores, leaves))
+        beams = Beams(leaves, scores)
         return beams if spread is None else by_score(beams)
 
 
