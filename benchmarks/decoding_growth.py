@@ -4,25 +4,33 @@ HiGR's engine is the fastest of the device, and OneRec-style flat decoding runs 
 """
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, cast
 
 import numpy as np
-import torch
 
 from benchmarks.decoding_clock import in_turns
-from benchmarks.decoding_systems import PROFILES, Name, Subject, System, build
+from benchmarks.decoding_systems import Name, Subject, System, build
 from benchmarks.decoding_world import Shape, random_catalog, random_users
-from benchmarks.prefix_tree import model_steps, timed_slate
 from higr.catalog import Catalog
 from higr.config import ModelConfig
 from higr.decode.recommender import HiGRRecommender
-from higr.model.inputs import encode_contexts
+from higr.decode.request import Constraints, SlateRequest
 from higr.slate import UserContext
 
 BOTH: tuple[Name, ...] = ("higr_kv", "onerec_kv")
 Cell = dict[str, Any]
+
+CATEGORIES = 50
+ALLOWED = "a tenth"
+CONSTRAINTS: dict[str, Callable[[UserContext], Constraints]] = {
+    "exclusions": lambda user: Constraints(exclude=user.item_ids),
+    "caps by prefix": lambda user: Constraints(exclude=user.item_ids, per_prefix={1: 2, 2: 1}),
+    "caps by category": lambda user: Constraints(exclude=user.item_ids, per_category=2),
+    "a set": lambda user: Constraints(exclude=user.item_ids, allow=ALLOWED),
+}
+"""Kind to what a user is refused; the history always."""
 
 
 @dataclass(frozen=True)
@@ -79,32 +87,33 @@ class Growth:
             }
         return out
 
-    @torch.inference_mode()
     def constraint_cost(self) -> Cell:
-        """Time of a slate that goes to prefix tree and exclusions: the clock of `benchmarks.prefix_tree`.
+        """What each kind of constraint adds to a slate without any, both in turns; medians of `calls` users.
 
-        The slate there is of ten items, by the loop of the reference engine around this engine's blocks.
+        Without any, the slate still stays in the tree and holds no item twice.
         """
-        users = self._users(self.calls + 1)
-        system = self._system("higr_kv")
-        model = cast(HiGRRecommender, system.recommender).model
-        figures = []
-        for user in users:
-            batch = encode_contexts([user], self.catalog, PROFILES, self.config)
-            seen = [[self.catalog.position[item] for item in user.item_ids]]
-            started = time.perf_counter()
-            tree, mask, _ = timed_slate(self.catalog.tree, seen, model_steps(model, self.catalog, batch))
-            figures.append((tree, mask, time.perf_counter() - started))
-        tree, mask, whole = np.median(figures[1:], axis=0).tolist()
-        return {
-            "items": self.shape.items,
-            "engine": self.engine,
-            "tree_ms": tree * 1e3,
-            "mask_ms": mask * 1e3,
-            "slate_ms": whole * 1e3,
-            "share": tree / whole,
-            "mask_share": mask / whole,
-        }
+        catalog, rng = self.catalog, np.random.default_rng(self.seed)
+        categories = [f"c{kind}" for kind in rng.integers(0, CATEGORIES, len(catalog)).tolist()]
+        model = cast(HiGRRecommender, self._system("higr_kv").recommender).model
+        recommender = HiGRRecommender(model, catalog, self.shape.beam, categories=categories)
+        some = rng.choice(len(catalog), len(catalog) // 10, replace=False).tolist()
+        recommender.register(ALLOWED, [catalog.item_ids[position] for position in some])
+        seconds: dict[str, list[float]] = {name: [] for name in ("none", *CONSTRAINTS)}
+        for user in self._users(self.calls + 1):
+            for name, taken in seconds.items():
+                asked = CONSTRAINTS[name](user) if name in CONSTRAINTS else Constraints()
+                request = SlateRequest(user, self.shape.slate, asked)
+                started = time.perf_counter()
+                recommender.decode([request])
+                taken.append(time.perf_counter() - started)
+        times = {name: np.array(taken[1:]) for name, taken in seconds.items()}
+        cell: Cell = {"items": self.shape.items, "engine": self.engine}
+        for name, taken in times.items():
+            cell[name] = {
+                "ms": float(np.median(taken)) * 1e3,
+                "cost": float(np.median(taken / times["none"])) - 1,
+            }
+        return cell
 
     def _users(self, count: int) -> list[UserContext]:
         return random_users(self.shape, self.catalog, count, self.seed)

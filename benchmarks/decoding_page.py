@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from benchmarks.decoding_growth import CONSTRAINTS
 from benchmarks.decoding_systems import TITLES
 from benchmarks.pages import Tables, markdown
 
@@ -27,7 +28,7 @@ def tables(document: dict[str, Any]) -> Tables:
     made.append(("What a limit is made of", _limits(document)))
     for axis, title in AXES.items():
         made.append((f"How the time grows with {title}", _growth(axis, document["growth"][axis])))
-    made.append(("What the prefix tree and the exclusions take of a slate", _constraints(document)))
+    made.append(("What constraints add to a slate", _constraints(document)))
     return made
 
 
@@ -166,18 +167,15 @@ def _growth(axis: str, rows: list[dict[str, Any]]) -> list[tuple[str, ...]]:
 
 
 def _constraints(document: dict[str, Any]) -> list[tuple[str, ...]]:
-    head = ("items", "engine", "tree and exclusions ms", "of it the mask ms", "slate ms", "share", "mask")
+    head = ("items", "engine", "no constraint ms", *CONSTRAINTS)
     return [
         head,
         *(
             (
                 f"{row['items']:,}",
                 row["engine"],
-                f"{row['tree_ms']:.2f}",
-                f"{row['mask_ms']:.2f}",
-                f"{row['slate_ms']:.1f}",
-                f"{row['share']:.1%}",
-                f"{row['mask_share']:.1%}",
+                f"{row['none']['ms']:.1f}",
+                *(f"{row[name]['cost']:+.1%}" for name in CONSTRAINTS),
             )
             for row in document["constraints"]
         ),
