@@ -67,7 +67,7 @@ class Preset:
     variants: seeds of ablations and sizes.
     epochs: by data set, at most; training stops after two without a better validation loss.
     most: test slates at most.
-    training_slates: the latest ones, for every model alike; 0: all.
+    training_slates: by data set, the latest ones, for every model alike; 0: all.
     fewer: by data set, those that settings, ablations and sizes are trained on.
     lengths: test slates of the table of lengths.
     """
@@ -76,17 +76,29 @@ class Preset:
     variants: int
     epochs: Mapping[str, int]
     most: int
-    training_slates: int
+    training_slates: Mapping[str, int]
     fewer: Mapping[str, int]
     lengths: int
 
 
 PRESETS = {
     "full": Preset(
-        3, 2, {"kuairand": 2, "beauty": 4}, 20_000, 0, {"kuairand": 50_000, "beauty": 10_000}, 1_000
+        seeds=3,
+        variants=2,
+        epochs={"kuairand": 2, "beauty": 4},
+        most=20_000,
+        training_slates={"kuairand": 0, "beauty": 20_000},
+        fewer={"kuairand": 50_000, "beauty": 10_000},
+        lengths=1_000,
     ),
     "quick": Preset(
-        3, 1, {"kuairand": 1, "beauty": 1}, 500, 4_000, {"kuairand": 2_000, "beauty": 2_000}, 100
+        seeds=3,
+        variants=1,
+        epochs={"kuairand": 1, "beauty": 1},
+        most=500,
+        training_slates={"kuairand": 4_000, "beauty": 4_000},
+        fewer={"kuairand": 2_000, "beauty": 2_000},
+        lengths=100,
     ),
 }
 
@@ -151,7 +163,7 @@ def plan(dataset: str, settings: dict[str, Result], preset: Preset) -> dict[str,
                 ROWS.get(model, {model: ""}),
                 most=preset.most,
                 lengths=preset.lengths if model in ("higr", "onerec") else 0,
-                training_slates=preset.training_slates,
+                training_slates=preset.training_slates[dataset],
             )
             for seed in range(preset.seeds)
             for model in (*TRAINED, "incumbent", "popular")

@@ -18,7 +18,12 @@ from higr.config import SIZES, RunConfig, load_config
 from higr.data.prepared import PreparedData
 
 TINY = replace(
-    PRESETS["quick"], seeds=1, most=30, training_slates=100, fewer={"kuairand": 60, "beauty": 60}, lengths=5
+    PRESETS["quick"],
+    seeds=1,
+    most=30,
+    training_slates={"kuairand": 100, "beauty": 100},
+    fewer={"kuairand": 60, "beauty": 60},
+    lengths=5,
 )
 
 
