@@ -1,17 +1,20 @@
 """Slates of HiGR and of all it is compared with, on public data: quality with intervals, ablations, sizes.
 
     python -m benchmarks.quality [--preset full|quick] [--data ../shared/data] [--work runs/quality]
+                                 [--datasets kuairand beauty] [--tables main ablation scaling]
 
 Every model gets the same data, the same window of engaged history, epochs at most and early stopping,
 and about the same parameters. Those trained by gradient choose among the same three learning rates by
 their own validation loss, the incumbent among as many settings by NDCG@5 on every validation slate, on a
 seed that is not used again. The test period is looked at once, at the end. What was measured is kept in
---work: a run that was stopped goes on. Writes benchmarks/results/quality.json and .md.
+--work: a run that was stopped goes on. Writes benchmarks/results/quality.json and .md; with fewer data
+sets or tables than all, the others stay as they are there.
 """
 
 import argparse
 import os
 import sys
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,14 +22,16 @@ from typing import Any
 from rich.console import Console
 
 from benchmarks.machine import machine
-from benchmarks.quality_data import DATA, SLATES, Prepared, configuration
-from benchmarks.quality_report import assemble, publish, tables
+from benchmarks.quality_data import BASE, DATA, LENGTHS, Prepared, configuration, digest
+from benchmarks.quality_report import assemble, publish, renewed, tables
 from benchmarks.quality_runs import Job, Result, run
 from higr.config import SIZES
 from higr.errors import HigrError
+from higr.files import read_json
 
 RESULTS = Path(__file__).parent / "results"
 TUNING_SEED = 1000
+TABLES = ("main", "ablation", "scaling")
 TRAINED = ("higr", "onerec", "onerec_moe", "tiger", "sasrec")
 ROWS = {
     "onerec": {"onerec": "session", "onerec_greedy": "greedy"},
@@ -60,25 +65,41 @@ class Preset:
     """Attributes:
     seeds: of the main table.
     variants: seeds of ablations and sizes.
-    epochs: at most; training stops after one without a better validation loss.
+    epochs: by data set, at most; training stops after two without a better validation loss.
     most: test slates at most.
-    training_slates: the latest ones, for every model alike; 0: all.
-    fewer: those that settings, ablations and sizes are trained on; 0: all.
+    training_slates: by data set, the latest ones, for every model alike; 0: all.
+    fewer: by data set, those that settings, ablations and sizes are trained on.
     lengths: test slates of the table of lengths.
     """
 
     seeds: int
     variants: int
-    epochs: int
+    epochs: Mapping[str, int]
     most: int
-    training_slates: int
-    fewer: int
+    training_slates: Mapping[str, int]
+    fewer: Mapping[str, int]
     lengths: int
 
 
 PRESETS = {
-    "full": Preset(3, 2, 2, 20_000, 0, 50_000, 1_000),
-    "quick": Preset(3, 1, 1, 500, 4_000, 2_000, 100),
+    "full": Preset(
+        seeds=3,
+        variants=2,
+        epochs={"kuairand": 2, "beauty": 4},
+        most=20_000,
+        training_slates={"kuairand": 0, "beauty": 20_000},
+        fewer={"kuairand": 50_000, "beauty": 10_000},
+        lengths=1_000,
+    ),
+    "quick": Preset(
+        seeds=3,
+        variants=1,
+        epochs={"kuairand": 1, "beauty": 1},
+        most=500,
+        training_slates={"kuairand": 4_000, "beauty": 4_000},
+        fewer={"kuairand": 2_000, "beauty": 2_000},
+        lengths=100,
+    ),
 }
 
 
@@ -95,11 +116,15 @@ def plan_tuning(dataset: str, preset: Preset) -> list[Job]:
             split="validation",
             sizes=(5,),
             most=preset.most,
-            training_slates=preset.fewer,
+            training_slates=preset.fewer[dataset],
         )
 
     return [
-        *(job(model, _training(preset, rate), "greedy") for model in TRAINED for rate in RATES),
+        *(
+            job(model, _training(preset.epochs[dataset], rate), "greedy")
+            for model in TRAINED
+            for rate in RATES
+        ),
         *(job("incumbent", {"baseline": setting}) for setting in INCUMBENTS),
     ]
 
@@ -138,7 +163,7 @@ def plan(dataset: str, settings: dict[str, Result], preset: Preset) -> dict[str,
                 ROWS.get(model, {model: ""}),
                 most=preset.most,
                 lengths=preset.lengths if model in ("higr", "onerec") else 0,
-                training_slates=preset.training_slates,
+                training_slates=preset.training_slates[dataset],
             )
             for seed in range(preset.seeds)
             for model in (*TRAINED, "incumbent", "popular")
@@ -152,10 +177,10 @@ def plan(dataset: str, settings: dict[str, Result], preset: Preset) -> dict[str,
                     dataset,
                     "higr",
                     seed,
-                    {**usual, "model": changes} if changes else usual,
+                    _varied(usual, changes),
                     {"higr": ""},
                     most=preset.most,
-                    training_slates=preset.fewer,
+                    training_slates=preset.fewer[dataset],
                 )
                 for changes in ({}, *variants.values())
                 for seed in range(preset.variants)
@@ -163,8 +188,19 @@ def plan(dataset: str, settings: dict[str, Result], preset: Preset) -> dict[str,
     return jobs
 
 
-def _training(preset: Preset, rate: float) -> dict[str, dict[str, Any]]:
-    return {"training": {"epochs": preset.epochs, "patience": 1, "batch_size": 128, "learning_rate": rate}}
+def _training(epochs: int, rate: float) -> dict[str, dict[str, Any]]:
+    return {"training": {"epochs": epochs, "patience": 2, "batch_size": 128, "learning_rate": rate}}
+
+
+def _varied(usual: Mapping[str, Mapping[str, Any]], changes: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    """With changes of the model. The learning rate falls as the width grows, as it has to for AdamW's
+    steps to change the outputs as much at every width (arXiv 2203.03466, table 8)."""
+    if not changes:
+        return {section: dict(fields) for section, fields in usual.items()}
+    training = dict(usual.get("training", {}))
+    if "width" in changes:
+        training["learning_rate"] *= BASE["width"] / changes["width"]
+    return {**usual, "training": training, "model": dict(changes)}
 
 
 def main() -> None:
@@ -176,13 +212,17 @@ def main() -> None:
     parser.add_argument("--work", type=Path, default=Path("runs/quality"))
     parser.add_argument("--workers", type=int, default=min(2, os.cpu_count() or 1))
     parser.add_argument("--datasets", nargs="+", choices=tuple(DATA), default=tuple(DATA))
+    parser.add_argument("--tables", nargs="+", choices=TABLES, default=TABLES)
     arguments = parser.parse_args()
     preset = PRESETS[arguments.preset]
+    path = RESULTS / ("quality" if arguments.preset == "full" else "quality-quick")
     try:
         document = measure(arguments, preset)
+        if set(arguments.datasets) != set(DATA) or set(arguments.tables) != set(TABLES):
+            document = renewed(read_json(path.with_suffix(".json")), document)
     except HigrError as error:
         sys.exit(f"benchmarks.quality: {error}")
-    publish(document, RESULTS / ("quality" if arguments.preset == "full" else "quality-quick"))
+    publish(document, path)
     for table in tables(document):
         Console(width=170).print(table)
 
@@ -196,8 +236,12 @@ def measure(arguments: argparse.Namespace, preset: Preset) -> dict[str, Any]:
         data[name].make([*range(preset.seeds), TUNING_SEED], arguments.workers)
     tuning, results = {}, {}
     for name in arguments.datasets:
-        tuning[name] = run(plan_tuning(name, preset), data, arguments.workers, f"{name}: settings")
-        jobs = plan(name, chosen(tuning[name]), preset)
+        settings = plan_tuning(name, preset)
+        if "main" not in arguments.tables:
+            settings = [job for job in settings if job.model == "higr"]
+        tuning[name] = run(settings, data, arguments.workers, f"{name}: settings")
+        planned = plan(name, chosen(tuning[name]), preset)
+        jobs = {table: part for table, part in planned.items() if table in arguments.tables}
         done = run(
             [job for part in jobs.values() for job in part], data, arguments.workers, f"{name}: models"
         )
@@ -207,7 +251,8 @@ def measure(arguments: argparse.Namespace, preset: Preset) -> dict[str, Any]:
     return {
         "machine": machine(threads=1),
         "preset": arguments.preset,
-        **assemble(results, tuning, {name: chosen(rows) for name, rows in tuning.items()}, SLATES),
+        "code": {name: dict.fromkeys(results[name], digest()) for name in results},
+        **assemble(results, tuning, {name: chosen(rows) for name, rows in tuning.items()}, LENGTHS),
     }
 
 

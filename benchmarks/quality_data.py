@@ -5,8 +5,9 @@
 
 Models train on chunks of ten and are tested on chunks of five and of ten of the same period; the incumbent,
 which judges one exposure at a time, trains on the same exposures as chunks of five, which suits it better:
-their contexts are nearer. The split is by time for both. Every seed has semantic IDs of its own; all
-models of a seed share them.
+their contexts are nearer. Most users of beauty have bought less than ten things, and a chunk that begins
+with the first purchase has no history to learn from: there, models train on `windows`. The split is by time
+for both. Every seed has semantic IDs of its own; all models of a seed share them.
 """
 
 import hashlib
@@ -14,11 +15,14 @@ import json
 import multiprocessing
 from collections.abc import Iterable
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
 import torch
 
 import higr
@@ -27,10 +31,13 @@ from higr.catalog import Catalog
 from higr.config import RunConfig
 from higr.data.context import HistoryIndex
 from higr.data.prepared import PreparedData
+from higr.data.schemas import SLATES
 from higr.evaluation.held_out import HeldOut
 from higr.tokenizer.tokenizer import Tokenizer
 
-SLATES = (5, 10)
+LENGTHS = (5, 10)
+STRIDE = 4
+"""Purchases between the starts of two windows of a user."""
 DATA: dict[str, dict[str, Any]] = {
     "kuairand": {
         "data": {
@@ -47,8 +54,10 @@ DATA: dict[str, dict[str, Any]] = {
             "validation_start": "2014-03-07T00:00:00Z",
             "test_start": "2014-05-13T00:00:00Z",
         },
+        "model": {"dropout": 0.2},
     },
 }
+"""Sections of each configuration. Beauty is small enough to be learnt by heart: its models have dropout."""
 BASE = {"width": 64, "heads": 2, "feedforward": 172, "dropout": 0.0}
 """HiGR's sizes beside its usual layers: 0.4 million parameters, as large as two cores train in hours. In two
 epochs nothing is learnt by heart, so dropout only slows; `benchmarks.quality_tries` has a row with it."""
@@ -63,15 +72,15 @@ def configuration(name: str, data: Path, changes: dict[str, dict[str, Any]]) -> 
             "slate_size": 10,
             "min_slate_size": 2,
             "path": str(data / PATHS[name]),
-            **DATA[name]["data"],
         },
         "tokenizer": {"codebook_size": 64},
         "model": {**BASE, "history_length": 32, "history": "engaged"},
         "training": {"target_size": 10},
         "evaluation": {"k": 10},
     }
-    for section, fields in changes.items():
-        document[section] = {**document.get(section, {}), **fields}
+    for part in (DATA[name], changes):
+        for section, fields in part.items():
+            document[section] = {**document.get(section, {}), **fields}
     return RunConfig.model_validate(document)
 
 
@@ -93,7 +102,7 @@ class Prepared:
 
     def make(self, seeds: Iterable[int], workers: int = 1) -> None:
         """Whatever is not there yet; semantic IDs of several seeds at once."""
-        for size in SLATES:
+        for size in LENGTHS:
             if not self._data(size).is_dir():
                 section = self.config.data.model_copy(update={"slate_size": size})
                 stages.prepare(self.config.model_copy(update={"data": section}), self._data(size))
@@ -109,7 +118,8 @@ class Prepared:
     @cached_property
     def training(self) -> PreparedData:
         """Slates of ten."""
-        return PreparedData.load(self._data(10))
+        data = PreparedData.load(self._data(10))
+        return windows(data, longest=10) if self.name == "beauty" else data
 
     @cached_property
     def short(self) -> PreparedData:
@@ -157,6 +167,51 @@ class Prepared:
         sections = (self.config.data, self.config.tokenizer)
         made_of = digest(*(section.model_dump(mode="json") for section in sections))
         return self.folder / f"tokens-{seed}-{made_of}"
+
+
+def windows(data: PreparedData, longest: int) -> PreparedData:
+    """With other training slates: what a user bought from the second purchase on, from the sixth, and so on,
+    the next `longest` distinct items each, at least two."""
+    events = data.train_events
+    users = events["user_id"].to_pylist()
+    starts = [row for row, user in enumerate(users) if row == 0 or users[row - 1] != user]
+    taken, lengths = [], []
+    for start, end in zip(starts, [*starts[1:], len(users)], strict=True):
+        items = events["item_id"][start:end].to_pylist()
+        for first in range(1, end - start - 1, STRIDE):
+            distinct = {item: first + place for place, item in reversed(list(enumerate(items[first:])))}
+            rows = sorted(distinct.values())[:longest]
+            if len(rows) > 1:
+                taken += [start + row for row in rows]
+                lengths.append(len(rows))
+    rows_taken = events.take(pa.array(taken))
+    offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int32)
+    firsts = rows_taken.take(pa.array(offsets[:-1]))
+    columns = {
+        "slate_id": [f"{row}/window" for row in np.array(taken)[offsets[:-1]]],
+        "user_id": firsts["user_id"],
+        "timestamp": firsts["timestamp"],
+        "history_cutoff": firsts["timestamp"],
+        "split": ["train"] * len(firsts),
+        "item_ids": _lists(offsets, rows_taken["item_id"]),
+        **{
+            name: _lists(offsets, rows_taken[name].cast(SLATES.field(name).type.value_type))
+            for name in ("watch_seconds", "strength", "feedback")
+        },
+        "surface": pa.nulls(len(firsts), pa.string()),
+    }
+    made = pa.table(columns, schema=SLATES)
+    rest = data.slates.filter(pc.not_equal(data.slates["split"], "train"))
+    return replace(
+        data,
+        slates=pa.concat_tables([made, rest]).sort_by(
+            [("timestamp", "ascending"), ("slate_id", "ascending")]
+        ),
+    )
+
+
+def _lists(offsets: np.ndarray, values: pa.ChunkedArray) -> pa.Array:
+    return pa.ListArray.from_arrays(pa.array(offsets), values.combine_chunks())
 
 
 def one_thread() -> None:

@@ -42,7 +42,7 @@ def trained(
     """Recommenders by row, and what making them took.
 
     Args:
-        model: higr, onerec, onerec_moe, tiger, sasrec, incumbent or popular.
+        model: higr, onerec, onerec_moe, tiger, tiger_pooled, sasrec, incumbent or popular.
         rows: row to rule of decoding: OneRec's session or greedy; HiGR's is empty, or `first`, which
             serves the likeliest items of the first position as the slate. `RULE/W` sets the beam's width.
         latest: training slates, the latest ones; 0: all.
@@ -82,11 +82,15 @@ def trained(
 
 
 def build(kind: str, config: ModelConfig, catalog: Catalog, profiles: ProfileVocabulary) -> Any:
-    """HiGR of this configuration, or a peer with as many parameters."""
+    """HiGR of this configuration, or a peer with as many parameters; `tiger_pooled` is TIGER with one token
+    an event of the history, as HiGR has, instead of D."""
     shape = (catalog.depth, catalog.codebook_size, profiles)
     if kind == "higr":
         return HiGR(config, *shape, catalog.tokenizer_id)
-    return build_peer(cast(Kind, kind), config, *shape, len(catalog), catalog.tokenizer_id)
+    shape_and_size = (*shape, len(catalog), catalog.tokenizer_id)
+    if kind == "tiger_pooled":
+        return build_peer("tiger", config, *shape_and_size, tiger_history="item")
+    return build_peer(cast(Kind, kind), config, *shape_and_size)
 
 
 class FirstPosition(CatalogRecommender):

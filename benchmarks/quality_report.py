@@ -43,18 +43,34 @@ def assemble(
     """The document but for machine and preset. results: data set, table: runs."""
     document: dict[str, Any] = defaultdict(dict)
     for data, part in results.items():
-        runs = _by_row(part["main"])
-        document["datasets"][data] = {row: _summaries(of_row, sizes) for row, of_row in runs.items()}
-        document["paired"][data] = _paired(runs, sizes)
-        document["costs"][data] = _costs(part["main"])
-        document["slate_length"][data] = _lengths(part["main"])
+        if "main" in part:
+            runs = _by_row(part["main"])
+            document["datasets"][data] = {row: _summaries(of_row, sizes) for row, of_row in runs.items()}
+            document["paired"][data] = _paired(runs, sizes)
+            document["costs"][data] = _costs(part["main"])
+            document["slate_length"][data] = _lengths(part["main"])
+            document["tuning"][data] = [_setting(result, best[data]) for result in tuning[data]]
         for table in ("ablation", "scaling"):
             if part.get(table):
                 document[table][data] = variants(part[table], sizes)
         if part.get("scaling"):
             document["exponent"][data] = exponent(document["scaling"][data])
-        document["tuning"][data] = [_setting(result, best[data]) for result in tuning[data]]
     return dict(document)
+
+
+def renewed(before: dict[str, Any], after: dict[str, Any]) -> dict[str, Any]:
+    """What was measured before, with what was measured now in its place: by table, then by data set."""
+    own = {"machine": after["machine"], "preset": after["preset"]}
+    code = {
+        data: {**before["code"].get(data, {}), **after["code"].get(data, {})}
+        for data in {**before["code"], **after["code"]}
+    }
+    tables = {
+        table: {**before.get(table, {}), **after.get(table, {})}
+        for table in {**before, **after}
+        if table not in (*own, "code")
+    }
+    return {**own, "code": code, **tables}
 
 
 def exponent(rows: Mapping[str, Any]) -> dict[str, float]:

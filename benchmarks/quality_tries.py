@@ -21,12 +21,14 @@ from benchmarks.machine import machine
 from benchmarks.quality import TUNING_SEED
 from benchmarks.quality_data import Prepared, configuration
 from benchmarks.quality_runs import Job, Result, run
-from higr.config import SIZES
 from higr.errors import HigrError
 
 RESULTS = Path(__file__).parent / "results" / "quality_tries"
-RATES = {"higr": 4e-3, "onerec": 2e-3, "tiger": 2e-3}
+RATES = {"higr": 4e-3, "onerec": 2e-3, "tiger": 2e-3, "tiger_pooled": 2e-3}
 """As chosen by `benchmarks.quality`."""
+FEWER, FEW = 50_000, 25_000
+EVERY: dict[str, Any] = {"history": "all"}
+DEEP: dict[str, Any] = {"planner_layers": 1, "generator_layers": 3}
 DECODINGS: dict[str, dict[str, str]] = {
     "higr": {"beam 10": "", "beam 5": "/5", "beam 20": "/20", "beam 40": "/40", "no plan": "first/40"},
     "onerec": {
@@ -36,28 +38,24 @@ DECODINGS: dict[str, dict[str, str]] = {
         "session, beam 40": "session/40",
     },
     "tiger": {"beam 40": ""},
+    "tiger_pooled": {"beam 40": ""},
 }
+SUBJECT = "HiGR"
 TRIES: dict[str, tuple[str, dict[str, dict[str, Any]], int]] = {
-    "HiGR": ("higr", {}, 0),
-    "HiGR, 50,000 slates": ("higr", {}, 50_000),
-    "HiGR, 25,000 slates": ("higr", {}, 25_000),
-    "HiGR, 4 epochs": ("higr", {"training": {"epochs": 4}}, 0),
-    "HiGR, rate 0.002": ("higr", {"training": {"learning_rate": 2e-3}}, 0),
-    "HiGR, dropout 0.1": ("higr", {"model": {"dropout": 0.1}}, 0),
-    "HiGR, planner of 2, generator of 2": (
-        "higr",
-        {"model": {"planner_layers": 2, "generator_layers": 2}},
-        0,
-    ),
-    "HiGR, nano (width 96)": ("higr", {"model": SIZES["nano"]}, 0),
-    "HiGR, every exposure read": ("higr", {"model": {"history": "all"}}, 0),
-    "HiGR, D tokens an event": ("higr", {"model": {"history_tokens": "code"}}, 0),
-    "OneRec": ("onerec", {}, 0),
-    "OneRec, 50,000 slates": ("onerec", {}, 50_000),
-    "OneRec, 25,000 slates": ("onerec", {}, 25_000),
-    "OneRec, rate 0.004": ("onerec", {"training": {"learning_rate": 4e-3}}, 0),
-    "OneRec, 4 epochs": ("onerec", {"training": {"epochs": 4}}, 0),
-    "TIGER": ("tiger", {}, 0),
+    SUBJECT: ("higr", {}, FEWER),
+    "HiGR, 25,000 slates": ("higr", {}, FEW),
+    "HiGR, all slates": ("higr", {}, 0),
+    "HiGR, 4 epochs": ("higr", {"training": {"epochs": 4}}, FEWER),
+    "HiGR, rate 0.002": ("higr", {"training": {"learning_rate": 2e-3}}, FEWER),
+    "HiGR, dropout 0.1": ("higr", {"model": {"dropout": 0.1}}, FEWER),
+    "HiGR, planner of 1, generator of 3": ("higr", {"model": DEEP}, FEWER),
+    "HiGR, every exposure read": ("higr", {"model": EVERY}, FEWER),
+    "HiGR, every exposure, planner of 1, generator of 3": ("higr", {"model": EVERY | DEEP}, FEWER),
+    "OneRec": ("onerec", {}, FEWER),
+    "OneRec, 4 epochs": ("onerec", {"training": {"epochs": 4}}, FEWER),
+    "TIGER": ("tiger", {}, FEWER),
+    "TIGER, one token an event": ("tiger_pooled", {}, FEWER),
+    "TIGER, one token an event, every exposure": ("tiger_pooled", {"model": EVERY}, FEWER),
 }
 """Name to model, changes, and training slates (0: all)."""
 
@@ -66,9 +64,10 @@ def plan() -> dict[str, Job]:
     """By name. The first of a model is decoded in every way, the others in the usual one."""
     jobs = {}
     for name, (model, changes, slates) in TRIES.items():
-        training = {"epochs": 2, "patience": 1, "batch_size": 128, "learning_rate": RATES[model]}
+        training = {"epochs": 2, "patience": 2, "batch_size": 128, "learning_rate": RATES[model]}
         changed = {**changes, "training": {**training, **changes.get("training", {})}}
-        rows = DECODINGS[model] if not (changes or slates) else dict(list(DECODINGS[model].items())[:1])
+        first = not changes and slates == FEWER
+        rows = DECODINGS[model] if first else dict(list(DECODINGS[model].items())[:1])
         jobs[name] = Job(
             "kuairand", model, TUNING_SEED, changed, rows, "validation", (5,), training_slates=slates
         )
@@ -76,18 +75,21 @@ def plan() -> dict[str, Job]:
 
 
 def table(results: dict[str, Result]) -> list[dict[str, Any]]:
-    """A row a model and way of decoding. `error` is the standard error over slates."""
+    """A row a model and way of decoding, the first is SUBJECT's. `error` is the standard error over slates;
+    `difference` is the row less the first one on the same slates, with the standard error of that."""
     rows = []
+    subject = next(iter(next(iter(results.values())).measured.values()))[5].values["ndcg@5"]
     for name, result in results.items():
         for decoding, by_size in result.measured.items():
             values = by_size[5].values["ndcg@5"]
-            values = values[~np.isnan(values)]
             rows.append(
                 {
                     "model": name,
                     "decoding": decoding,
-                    "ndcg@5": float(values.mean()),
-                    "error": float(values.std() / len(values) ** 0.5),
+                    "ndcg@5": float(np.nanmean(values)),
+                    "error": _error(values),
+                    "difference": float(np.nanmean(values - subject)),
+                    "difference_error": _error(values - subject),
                     **{
                         key: result.figures[key]
                         for key in ("validation_loss", "parameters", "training_slates", "train_seconds")
@@ -96,6 +98,11 @@ def table(results: dict[str, Result]) -> list[dict[str, Any]]:
                 }
             )
     return rows
+
+
+def _error(values: np.ndarray) -> float:
+    known = values[~np.isnan(values)]
+    return float(known.std() / len(known) ** 0.5)
 
 
 def main() -> None:
@@ -119,6 +126,7 @@ def main() -> None:
     made = [("KuaiRand, validation slates of five", _shown(rows))]
     head = (
         f"One thread a training, {document['machine']['cpu']}, torch {document['machine']['torch']}. "
+        "± is one standard error over slates, of differences on the same slates. "
         "Made by `python -m benchmarks.quality_tries`."
     )
     pages.publish(document, pages.markdown(head, made), RESULTS)
@@ -128,14 +136,18 @@ def main() -> None:
 
 def _shown(rows: list[dict[str, Any]]) -> list[tuple[str, ...]]:
     return [
-        ("", "decoding", "NDCG@5", "standard error", "validation loss", "training, s", "decoding, s"),
+        (
+            *("", "decoding", "NDCG@5", "less the first row", "validation loss"),
+            *("training slates", "training, s", "decoding, s"),
+        ),
         *(
             (
                 row["model"],
                 row["decoding"],
-                f"{row['ndcg@5']:.4f}",
-                f"{row['error']:.4f}",
+                f"{row['ndcg@5']:.4f} ± {row['error']:.4f}",
+                f"{row['difference']:+.4f} ± {row['difference_error']:.4f}",
                 f"{row['validation_loss']:.4f}",
+                f"{row['training_slates']:,.0f}",
                 f"{row['train_seconds']:.0f}",
                 f"{row['decode_seconds']:.0f}",
             )

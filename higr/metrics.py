@@ -51,6 +51,18 @@ STEP_SECONDS = Metric(
 DEGRADED = Metric(
     "higr_degraded_requests", "counter", "Requests answered without fresh features.", ("reason",)
 )
+BATCHES = Metric(
+    "higr_batches", "counter", "Batches decoded; a batch that failed is tried request by request."
+)
+BATCHED = Metric("higr_batched_requests", "counter", "Requests in these batches.")
+NOT_DECODED = Metric(
+    "higr_not_decoded_requests",
+    "counter",
+    "Requests given up by the decoder before it was too late for another way, by the batcher's reason.",
+    ("reason",),
+)
+IN_FLIGHT = Metric("higr_decoder_in_flight", "gauge", "Requests that the decoder has accepted and not ended.")
+WAITING = Metric("higr_decoder_waiting", "gauge", "Of these, requests that wait for their batch.")
 LOG_FAILURES = Metric("higr_log_failures", "counter", "Prediction log writes that failed.")
 SWITCH = Metric(
     "higr_switch_position", "gauge", "1 for the position in force: auto, higr or baseline.", ("position",)

@@ -12,6 +12,7 @@ from rich.console import Console
 
 from higr import metrics as names
 from higr.bundle import Bundle
+from higr.config import BatchConfig
 from higr.errors import BundleError, HigrError
 from serving.ask import SlateMaker
 from serving.display import Shelf
@@ -123,9 +124,9 @@ def _serve(
     limits = _limits(bundle, deadline_ms)
     maker: SlateMaker
     if predictor_host is None:
-        predictor = Predictor.load(bundle)
+        predictor = Predictor.load(bundle, BatchConfig())
         predictor.warm_up(limits.slate_size)
-        stack.callback(predictor.close)
+        metrics.show_decoding(lambda: predictor.stats)
         maker = predictor
     else:
         maker = RemotePredictor(predictor_host)

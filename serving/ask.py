@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Literal, Protocol
 
 from higr.slate import Recommender, Slate, UserContext
 
@@ -16,11 +16,26 @@ class Ask:
     exclude: frozenset[str] = frozenset()
 
 
+Refusal = Literal["overloaded", "deadline", "predictor_error"]
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """No slate for one ask, where those beside it may have theirs.
+
+    Attributes:
+        reason: overloaded: others come first, said at once; deadline: it could not be met; predictor_error:
+            the decoder failed at it.
+    """
+
+    reason: Refusal
+
+
 @dataclass(frozen=True, slots=True)
 class Made:
-    """What a predictor answered: one slate an ask, and the bundle version that made them."""
+    """What a predictor answered: one slate an ask, or why there is none, and the version of its bundle."""
 
-    slates: Sequence[Slate]
+    slates: Sequence[Slate | Refused]
     model_version: str
 
 

@@ -1,6 +1,7 @@
 """The serving metrics of `higr.metrics` as Prometheus collectors."""
 
-from collections.abc import Callable
+from collections import Counter as Counted
+from collections.abc import Callable, Iterator
 
 from prometheus_client import (
     REGISTRY,
@@ -10,8 +11,12 @@ from prometheus_client import (
     Histogram,
     disable_created_metrics,
 )
+from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily
+from prometheus_client.metrics_core import Metric as Family
+from prometheus_client.registry import Collector
 
 from higr import metrics as names
+from higr.decode.batcher import BatcherStats
 from serving.switch import POSITIONS
 
 SERVING = (
@@ -27,11 +32,15 @@ SERVING = (
 )
 """What every serving process exposes, whatever its role."""
 
+DECODING = (names.BATCHES, names.BATCHED, names.NOT_DECODED, names.IN_FLIGHT, names.WAITING)
+"""What a process that decodes exposes beside them."""
+
 
 class Metrics:
     """One collector a metric, registered where KServe's `/metrics` looks (the default registry)."""
 
     def __init__(self, registry: CollectorRegistry = REGISTRY) -> None:
+        self._registry = registry
         disable_created_metrics()  # a gauge beside every counter that nobody asked for
         self._counters: dict[str, Counter] = {}
         self._gauges: dict[str, Gauge] = {}
@@ -54,6 +63,10 @@ class Metrics:
         for label in POSITIONS:
             self._gauges[names.SWITCH.name].labels(label).set_function(_is_at(position, label))
 
+    def show_decoding(self, stats: Callable[[], BatcherStats]) -> None:
+        """Looks at the batcher's own counts when scraped."""
+        self._registry.register(_Decoding(stats))
+
     def _register(self, metric: names.Metric, registry: CollectorRegistry) -> None:
         given = (metric.name, metric.help, metric.labels)
         if metric.kind == "counter":
@@ -62,6 +75,27 @@ class Metrics:
             self._gauges[metric.name] = Gauge(*given, registry=registry)
         else:
             self._histograms[metric.name] = Histogram(*given, registry=registry, buckets=metric.buckets)
+
+
+class _Decoding(Collector):
+    def __init__(self, stats: Callable[[], BatcherStats]) -> None:
+        self._stats = stats
+
+    def collect(self) -> Iterator[Family]:
+        stats = self._stats()
+        yield CounterMetricFamily(names.BATCHES.name, names.BATCHES.help, stats.batches)
+        yield CounterMetricFamily(names.BATCHED.name, names.BATCHED.help, stats.rows)
+        yield GaugeMetricFamily(names.IN_FLIGHT.name, names.IN_FLIGHT.help, stats.in_flight)
+        yield GaugeMetricFamily(names.WAITING.name, names.WAITING.help, stats.waiting)
+        given_up = CounterMetricFamily(
+            names.NOT_DECODED.name, names.NOT_DECODED.help, labels=names.NOT_DECODED.labels
+        )
+        for reason, count in (Counted(stats.refused) + Counted(stats.shed)).items():
+            given_up.add_metric((reason,), count)
+        yield given_up
+
+    def describe(self) -> Iterator[Family]:
+        return self.collect()
 
 
 def _is_at(position: Callable[[], str], label: str) -> Callable[[], float]:

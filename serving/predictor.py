@@ -1,43 +1,61 @@
 """The predictor: a bundle in, slates out. It decides nothing about users, fallback or policy."""
 
 import asyncio
+import logging
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 
 from higr.bundle import Bundle
+from higr.config import BatchConfig
+from higr.decode.batcher import BatcherStats, MicroBatcher
 from higr.decode.recommender import HiGRRecommender
-from higr.slate import Recommender, UserContext
-from serving.ask import Ask, Made, recommend
+from higr.decode.request import Constraints, SlateRequest
+from higr.errors import NotDecoded, Overloaded
+from higr.slate import Slate, UserContext
+from serving.ask import Ask, Made, Refused
+
+logger = logging.getLogger("higr.serving")
 
 
 class Predictor:
-    """Decodes in one worker thread: the event loop never waits for a tensor.
+    """Decodes what concurrent requests ask together, each by its deadline (`higr.decode.batcher`).
 
-    One worker, because two decodes at once on the same cores only make both late. Work whose
-    deadline passes while it waits for the worker is dropped, so a backlog cannot outlive its askers.
+    One worker thread decodes: the event loop never waits for a tensor. Requests of one event loop only.
     """
 
-    def __init__(self, recommender: Recommender, model_version: str) -> None:
-        self._recommender = recommender
-        self._version = model_version
-        self._executor = ThreadPoolExecutor(1, thread_name_prefix="decode")
+    def __init__(self, recommender: HiGRRecommender, model_version: str, config: BatchConfig) -> None:
+        self._recommender, self._version = recommender, model_version
+        self._batcher = MicroBatcher(recommender.decode, config)
 
     @classmethod
-    def load(cls, bundle: Bundle) -> "Predictor":
-        return cls(HiGRRecommender.from_bundle(bundle), bundle.version)
+    def load(cls, bundle: Bundle, config: BatchConfig) -> "Predictor":
+        return cls(HiGRRecommender.from_bundle(bundle), bundle.version, config)
 
     def warm_up(self, slate_size: int) -> None:
-        """Decode once for somebody unknown: first-time costs are paid before anyone waits.
+        """Decode for somebody unknown: first-time costs are paid before anyone waits.
 
         Raises:
             Exception: whatever the decoder raises; a predictor that cannot do this is not ready.
         """
-        self._executor.submit(self._recommender.recommend, [UserContext("")], slate_size).result()
+        self._recommender.decode([SlateRequest(UserContext(""), slate_size)])
 
     async def make(self, asks: Sequence[Ask], seconds: float) -> Made:
-        loop = asyncio.get_running_loop()
-        work = loop.run_in_executor(self._executor, recommend, self._recommender, list(asks))
-        return Made(await asyncio.wait_for(work, seconds), self._version)
+        deadline = asyncio.get_running_loop().time() + seconds
+        made = await asyncio.gather(*(self._one(ask, deadline) for ask in asks))
+        return Made(made, self._version)
 
-    def close(self) -> None:
-        self._executor.shutdown(wait=False, cancel_futures=True)
+    async def _one(self, ask: Ask, deadline: float) -> Slate | Refused:
+        request = SlateRequest(ask.context, ask.slate_size, Constraints(exclude=ask.exclude))
+        try:
+            return await self._batcher.submit(request, deadline)
+        except Overloaded:
+            return Refused("overloaded")
+        except NotDecoded:
+            return Refused("deadline")
+        except Exception as error:
+            # This ask alone failed: those beside it have their slates.
+            logger.warning("event=decoder_failed error=%s", type(error).__name__)
+            return Refused("predictor_error")
+
+    @property
+    def stats(self) -> BatcherStats:
+        return self._batcher.stats

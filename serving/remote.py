@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import httpx
 
 from higr.slate import Slate
-from serving.ask import Ask, Made
+from serving.ask import Ask, Made, Refused
 from serving.schemas import (
     PredictorInstance,
     PredictorRequest,
@@ -48,11 +48,14 @@ class RemotePredictor:
             raise TimeoutError("the predictor's own deadline")
         answer.raise_for_status()
         parsed = PredictorResponse.model_validate_json(answer.content)
-        slates = [
-            Slate(tuple(p.item_ids), tuple(p.scores), tuple(tuple(codes) for codes in p.semantic_ids))
-            for p in parsed.predictions
-        ]
-        return Made(slates, parsed.model_version)
+        return Made([_slate(prediction) for prediction in parsed.predictions], parsed.model_version)
+
+
+def _slate(answer: PredictorSlate) -> Slate | Refused:
+    if answer.refused is not None:
+        return Refused(answer.refused)
+    codes = tuple(tuple(codes) for codes in answer.semantic_ids)
+    return Slate(tuple(answer.item_ids), tuple(answer.scores), codes)
 
 
 def _instance(ask: Ask) -> PredictorInstance:
@@ -81,13 +84,15 @@ def asks_of(request: PredictorRequest) -> list[Ask]:
 def response_of(made: Made) -> PredictorResponse:
     """The other end of the wire: what the predictor answers."""
     return PredictorResponse(
-        predictions=[
-            PredictorSlate(
-                item_ids=list(slate.item_ids),
-                scores=[float(score) for score in slate.scores],
-                semantic_ids=[[int(code) for code in codes] for codes in slate.semantic_ids],
-            )
-            for slate in made.slates
-        ],
-        model_version=made.model_version,
+        predictions=[_prediction(slate) for slate in made.slates], model_version=made.model_version
+    )
+
+
+def _prediction(slate: Slate | Refused) -> PredictorSlate:
+    if isinstance(slate, Refused):
+        return PredictorSlate(item_ids=[], scores=[], semantic_ids=[], refused=slate.reason)
+    return PredictorSlate(
+        item_ids=list(slate.item_ids),
+        scores=[float(score) for score in slate.scores],
+        semantic_ids=[[int(code) for code in codes] for codes in slate.semantic_ids],
     )

@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from higr.errors import InputError
 from higr.slate import UserContext
+from serving.ask import Refusal
 
 MAX_INSTANCES = 32
 MAX_HISTORY = 500
@@ -162,11 +163,12 @@ class PredictorRequest(Wire):
 
 
 class PredictorSlate(Wire):
-    """One slate as decoded."""
+    """One slate as decoded, or why there is none; then the lists are empty."""
 
     item_ids: list[str]
     scores: list[float]
     semantic_ids: list[list[int]]
+    refused: Refusal | None = None
 
 
 class PredictorResponse(Wire):

@@ -17,7 +17,7 @@ from datetime import UTC, datetime
 
 from higr import metrics as names
 from higr.data.situation import situation_of
-from serving.ask import Ask, SlateMaker
+from serving.ask import Ask, Refused, SlateMaker
 from serving.display import Shelf
 from serving.fallback import Answer, Ladder
 from serving.features import Features, Known
@@ -32,6 +32,9 @@ FEATURES_SHARE = 0.2
 """Of the deadline: longest wait for features."""
 FALLBACK_SHARE = 0.25
 """Of the deadline: kept for the ladder when the predictor has used up its own."""
+OVERRUN_SHARE = 0.02
+"""Of the deadline: a predictor that is still silent so long after its time is given up. Without it the slates
+of a batch would be lost with the one that was late."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,9 +136,10 @@ class Transformer:
         """What HiGR made and can be shown; where there is nothing, the reason."""
         begun = time.perf_counter()
         seconds = started + self._limits.deadline * (1 - FALLBACK_SHARE) - begun
+        overrun = self._limits.deadline * OVERRUN_SHARE
         nothing: list[tuple[Answer, str] | None] = [None] * len(asks)
         try:
-            made = await asyncio.wait_for(self._predictor.make(asks, max(seconds, 0.001)), seconds)
+            made = await asyncio.wait_for(self._predictor.make(asks, max(seconds, 0.001)), seconds + overrun)
         except TimeoutError:
             return nothing, ["deadline"] * len(asks)
         except ConnectionError:
@@ -149,14 +153,17 @@ class Transformer:
         if not isinstance(made.slates, Sequence) or len(made.slates) != len(asks):
             logger.warning("event=invalid_slate fault='not one slate an ask' asks=%d", len(asks))
             return nothing, ["invalid_slate"] * len(asks)
-        answers = list(nothing)
+        answers, reasons = list(nothing), ["invalid_slate"] * len(asks)
         for row, (slate, ask) in enumerate(zip(made.slates, asks, strict=True)):
+            if isinstance(slate, Refused):
+                reasons[row] = slate.reason
+                continue
             fault = self._ladder.fault(slate, ask)
             if fault is None:
                 answers[row] = (Answer(slate, "higr", None), made.model_version)
             else:
                 logger.warning("event=invalid_slate fault=%r", fault)
-        return answers, ["invalid_slate"] * len(asks)
+        return answers, reasons
 
     def _finish(
         self, instance: Instance, known: Known, answer: Answer, version: str, seconds: float

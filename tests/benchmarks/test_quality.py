@@ -1,20 +1,30 @@
 """The benchmark of slates on a small simulated world; its own figures take hours (`make bench-quality`)."""
 
+from collections import Counter
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 from benchmarks import quality, quality_tries
 from benchmarks.quality import ABLATIONS, PRESETS, SCALES, TRAINED, chosen, plan, plan_tuning
-from benchmarks.quality_data import DATA, Prepared, configuration
+from benchmarks.quality_data import DATA, STRIDE, Prepared, configuration, windows
 from benchmarks.quality_models import trained
-from benchmarks.quality_report import ORDER, assemble, exponent, markdown, variants
+from benchmarks.quality_report import ORDER, assemble, exponent, markdown, renewed, variants
 from benchmarks.quality_runs import Job, Result
 from higr.config import SIZES, RunConfig, load_config
+from higr.data.prepared import PreparedData
 
-TINY = replace(PRESETS["quick"], seeds=1, most=30, training_slates=100, fewer=60, lengths=5)
+TINY = replace(
+    PRESETS["quick"],
+    seeds=1,
+    most=30,
+    training_slates={"kuairand": 100, "beauty": 100},
+    fewer={"kuairand": 60, "beauty": 60},
+    lengths=5,
+)
 
 
 @pytest.fixture(scope="module")
@@ -86,10 +96,12 @@ def test_jobs_of_other_settings_keep_their_results_elsewhere(world: Prepared) ->
 
 
 def test_ablations_are_set_against_the_unchanged_model_of_their_seeds(world: Prepared) -> None:
-    settings = {"higr": Result(Job("kuairand", "higr", 0, {}, {"higr": ""}), {}, {}, {})}
-    jobs = plan("kuairand", dict.fromkeys((*TRAINED, "incumbent"), settings["higr"]), TINY)["ablation"]
-    assert [dict(job.changes) for job in jobs[:2]] == [{}, {"model": ABLATIONS["generator without context"]}]
-    assert {job.training_slates for job in jobs} == {TINY.fewer}
+    usual = {"training": {"learning_rate": 2e-3}}
+    result = Result(Job("kuairand", "higr", 0, usual, {"higr": ""}), {}, {}, {})
+    jobs = plan("kuairand", dict.fromkeys((*TRAINED, "incumbent"), result), TINY)["ablation"]
+    without = {**usual, "model": ABLATIONS["generator without context"]}
+    assert [dict(job.changes) for job in jobs[:2]] == [usual, without]
+    assert {job.training_slates for job in jobs} == {60}
     small = [replace(job, dataset="beauty") for job in jobs[:2]]
     for job in small:
         job.complete(world)
@@ -97,6 +109,41 @@ def test_ablations_are_set_against_the_unchanged_model_of_their_seeds(world: Pre
     assert list(rows) == ["as it is", "generator_context False"]
     gap = rows["generator_context False"]["ndcg@5"]["mean"] - rows["as it is"]["ndcg@5"]["mean"]
     assert rows["generator_context False"]["difference"]["ndcg@5"]["mean"] == pytest.approx(gap, abs=1e-9)
+
+
+def test_the_learning_rate_falls_as_the_width_grows() -> None:
+    usual = Result(
+        Job("kuairand", "higr", 0, {"training": {"learning_rate": 4e-3}}, {"higr": ""}), {}, {}, {}
+    )
+    jobs = plan("kuairand", dict.fromkeys((*TRAINED, "incumbent"), usual), TINY)["scaling"]
+    rates = {
+        job.changes.get("model", {}).get("width"): job.changes["training"]["learning_rate"] for job in jobs
+    }
+    assert rates == pytest.approx({None: 4e-3, 32: 8e-3, 96: 4e-3 * 64 / 96, 128: 2e-3, 208: 4e-3 * 64 / 208})
+
+
+def test_what_was_measured_now_takes_its_place_among_the_rest() -> None:
+    before = {
+        "machine": {"cpu": "old"},
+        "preset": "full",
+        "code": {"kuairand": {"main": "a", "scaling": "a"}, "beauty": {"main": "a"}},
+        "datasets": {"kuairand": {"higr": 1}, "beauty": {"higr": 2}},
+        "scaling": {"kuairand": {"nano": 3}},
+    }
+    after = {
+        "machine": {"cpu": "new"},
+        "preset": "full",
+        "code": {"beauty": {"main": "b"}, "kuairand": {"scaling": "b"}},
+        "datasets": {"beauty": {"higr": 4}},
+        "scaling": {"kuairand": {"small": 5}},
+    }
+    assert renewed(before, after) == {
+        "machine": {"cpu": "new"},
+        "preset": "full",
+        "code": {"kuairand": {"main": "a", "scaling": "b"}, "beauty": {"main": "b"}},
+        "datasets": {"kuairand": {"higr": 1}, "beauty": {"higr": 4}},
+        "scaling": {"kuairand": {"small": 5}},
+    }
 
 
 def test_models_are_tuned_with_equal_budgets_and_never_on_the_test_period() -> None:
@@ -120,6 +167,8 @@ def test_tries_are_decoded_in_every_way_on_validation_alone(world: Prepared) -> 
         values = result.measured[row["decoding"]][5].values["ndcg@5"]
         assert row["ndcg@5"] == np.nanmean(values)
         assert row["error"] == pytest.approx(np.nanstd(values) / np.sqrt((~np.isnan(values)).sum()))
+        assert row["difference"] == pytest.approx(row["ndcg@5"] - rows[0]["ndcg@5"])
+    assert rows[0]["difference_error"] == 0
 
 
 def test_without_a_plan_the_slate_begins_as_with_one(world: Prepared) -> None:
@@ -134,6 +183,27 @@ def test_without_a_plan_the_slate_begins_as_with_one(world: Prepared) -> None:
     assert all(
         len(slate.item_ids) == 5 and sorted(slate.scores)[::-1] == list(slate.scores) for slate in first
     )
+
+
+def test_windows_start_behind_the_first_purchase_and_hold_what_comes_next(world: Prepared) -> None:
+    data = PreparedData.load(world._data(10))
+    events = data.train_events
+    bought: dict[str, list[tuple[Any, str]]] = {}
+    for user, moment, item in zip(
+        *(events[n].to_pylist() for n in ("user_id", "timestamp", "item_id")), strict=True
+    ):
+        bought.setdefault(user, []).append((moment, item))
+    wanted: Counter[tuple[Any, ...]] = Counter()
+    for user, own in bought.items():
+        for first in range(1, len(own), STRIDE):
+            items = tuple(dict.fromkeys(item for _, item in own[first:]))[:4]
+            if len(items) > 1:
+                wanted[user, own[first][0], items] += 1
+    made = windows(data, longest=4)
+    found = made.split("train").to_pylist()
+    assert Counter((s["user_id"], s["history_cutoff"], tuple(s["item_ids"])) for s in found) == wanted
+    assert all(len(s["strength"]) == len(s["feedback"]) == len(s["item_ids"]) for s in found)
+    assert made.split("test") == data.split("test")
 
 
 @pytest.mark.parametrize("name", DATA)

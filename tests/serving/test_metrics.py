@@ -3,7 +3,22 @@ from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
 from higr import metrics as names
-from serving.metrics import SERVING, Metrics
+from higr.decode.batcher import BatcherStats
+from serving.metrics import DECODING, SERVING, Metrics
+
+STATS = BatcherStats(
+    accepted=10,
+    answered=4,
+    failed=0,
+    cancelled=0,
+    refused={"queue_full": 4, "no_time": 3},
+    shed={"no_time": 3, "late": 1},
+    batches=3,
+    rows=8,
+    in_flight=2,
+    waiting=1,
+    slate_seconds=0.01,
+)
 
 
 def test_names_kinds_and_labels_are_those_of_the_contract() -> None:
@@ -11,8 +26,9 @@ def test_names_kinds_and_labels_are_those_of_the_contract() -> None:
     metrics = Metrics(registry)
     metrics.show_bundle("v")
     metrics.show_switch(lambda: "higr")
+    metrics.show_decoding(lambda: STATS)
     families = {f.name: f for f in text_string_to_metric_families(generate_latest(registry).decode())}
-    assert {(f.name, f.type) for f in families.values()} == {(m.name, m.kind) for m in SERVING}
+    assert {(f.name, f.type) for f in families.values()} == {(m.name, m.kind) for m in (*SERVING, *DECODING)}
     assert {s.labels["position"]: s.value for s in families["higr_switch_position"].samples} == {
         "auto": 0,
         "higr": 1,
@@ -20,8 +36,28 @@ def test_names_kinds_and_labels_are_those_of_the_contract() -> None:
     }
 
 
+def test_what_the_batcher_gave_up_is_counted_by_reason_on_arrival_or_later() -> None:
+    registry = CollectorRegistry()
+    Metrics(registry).show_decoding(lambda: STATS)
+    found = {
+        (name, *labels.values()): value
+        for family in registry.collect()
+        for name, labels, value, *_ in family.samples
+        if name.startswith(("higr_batch", "higr_decoder", "higr_not"))
+    }
+    assert found == {
+        ("higr_batches_total",): 3,
+        ("higr_batched_requests_total",): 8,
+        ("higr_decoder_in_flight",): 2,
+        ("higr_decoder_waiting",): 1,
+        ("higr_not_decoded_requests_total", "no_time"): 6,
+        ("higr_not_decoded_requests_total", "queue_full"): 4,
+        ("higr_not_decoded_requests_total", "late"): 1,
+    }
+
+
 def test_serving_has_every_metric_that_is_not_the_drift_jobs() -> None:
-    assert set(SERVING) == {m for m in names.METRICS if not m.name.startswith("higr_drift")}
+    assert {*SERVING, *DECODING} == {m for m in names.METRICS if not m.name.startswith("higr_drift")}
 
 
 def test_a_wrong_label_count_is_an_error_not_a_new_series() -> None:

@@ -4,9 +4,9 @@ import asyncio
 
 import pytest
 
-from higr.slate import UserContext
-from serving.ask import Ask
-from serving.remote import RemotePredictor, asks_of
+from higr.slate import Slate, UserContext
+from serving.ask import Ask, Made, Refused
+from serving.remote import RemotePredictor, asks_of, response_of
 from serving.schemas import PredictorRequest
 
 ASK = Ask(UserContext("u", ("a",), (2,), {"age": "18"}, {"surface": "feed"}), 2, frozenset({"b"}))
@@ -55,6 +55,13 @@ def test_a_good_answer_is_read_and_all_that_was_asked_is_sent() -> None:
     assert asks_of(PredictorRequest.model_validate_json(body)) == [ASK]  # the other end sees what was asked
 
 
+def test_a_refusal_arrives_beside_the_slates_of_others() -> None:
+    slates = [Slate(("c",), (1.0,), ((1, 2),)), Refused("overloaded")]
+    body = response_of(Made(slates, "v")).model_dump_json().encode()
+    answered, _ = asyncio.run(made(answer(b"200 OK", body)))
+    assert answered.slates == slates  # type: ignore[attr-defined]
+
+
 @pytest.mark.parametrize(
     ("reply", "error"),
     [
@@ -67,6 +74,7 @@ def test_a_good_answer_is_read_and_all_that_was_asked_is_sent() -> None:
         (answer(b"200 OK", b"{"), ValueError),
         (answer(b"200 OK", b'{"predictions": []}'), ValueError),
         (answer(b"200 OK", GOOD.replace(b"1.0", b'"1"')), ValueError),
+        (answer(b"200 OK", GOOD.replace(b"}]", b', "refused": "a reason it made up"}]')), ValueError),
     ],
 )
 def test_each_bad_answer_is_an_error(reply: bytes | None, error: type[Exception]) -> None:

@@ -21,9 +21,10 @@ from higr.bundle import Bundle
 from higr.data.context import HistoryIndex
 from higr.data.logs import PREDICTIONS
 from higr.data.prepared import PreparedData
+from higr.metrics import NOT_DECODED
 from serving.__main__ import app
 from serving.guard import MAX_BODY_BYTES
-from serving.metrics import SERVING
+from serving.metrics import DECODING, SERVING
 from tests.serving.process import Server, free_port
 
 pytestmark = pytest.mark.slow
@@ -230,7 +231,7 @@ def test_explanations_are_refused_in_our_own_words(servers: dict[str, Server], n
 
 def test_metrics_have_the_names_of_the_contract(embedded: Server, bundle: Bundle) -> None:
     samples = embedded.metrics()
-    families = {metric.name for metric in SERVING}
+    families = {metric.name for metric in (*SERVING, *DECODING)} - {NOT_DECODED.name}
     bare = {name.removesuffix(s) for name, _ in samples for s in ("_total", "_bucket", "_sum", "_count")}
     assert families <= bare
     assert samples["higr_bundle_info", frozenset({("version", bundle.version)})] == 1

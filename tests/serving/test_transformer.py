@@ -12,9 +12,10 @@ from hypothesis import strategies as st
 from prometheus_client import CollectorRegistry
 
 from higr.bundle import Bundle
+from higr.config import BatchConfig
 from higr.data.situation import situation_of
 from higr.slate import Slate, UserContext
-from serving.ask import Ask, Made
+from serving.ask import Ask, Made, Refused
 from serving.display import Card, Shelf
 from serving.fallback import Ladder
 from serving.features import Known, NoFeatures
@@ -62,6 +63,11 @@ class Bench:
         self.metrics = Metrics(self.registry)
         self.rows: list[dict[str, Any]] = []
         self.append = self.rows.append  # stands for the log: one method
+        self.runner = asyncio.Runner()  # a predictor serves the requests of one event loop
+
+    def close(self) -> None:
+        self.runner.close()
+        self.ladder.close()
 
     def ask(
         self,
@@ -82,7 +88,8 @@ class Bench:
             metrics=self.metrics,
             log=self,  # type: ignore[arg-type]
         )
-        return asyncio.run(transformer.answer(parse(PredictRequest, {"instances": list(instances)})))
+        request = parse(PredictRequest, {"instances": list(instances)})
+        return self.runner.run(transformer.answer(request))
 
     def value(self, name: str, **labels: str) -> float | None:
         return self.registry.get_sample_value(name, labels)
@@ -92,7 +99,7 @@ class Bench:
 def bench(bundle: Bundle) -> Iterator[Bench]:
     made = Bench(bundle)
     yield made
-    made.ladder.close()
+    made.close()
 
 
 @pytest.fixture(scope="module")
@@ -100,7 +107,7 @@ def lasting(bundle: Bundle) -> Iterator[Bench]:
     """One for all the examples of a property."""
     made = Bench(bundle)
     yield made
-    made.ladder.close()
+    made.close()
 
 
 def first_eligible(asks: Sequence[Ask]) -> list[Slate]:
@@ -230,7 +237,7 @@ def test_what_the_user_has_seen_is_left_out_unless_asked_for(bench: Bench) -> No
 @pytest.fixture(scope="module")
 def rungs(lasting: Bench, bundle: Bundle) -> Iterator[dict[str, tuple[Any, Ladder]]]:
     """Each rung of the ladder as the one that answers: what the predictor does, and what is below it."""
-    predictor = Predictor.load(bundle)
+    predictor = Predictor.load(bundle, BatchConfig())
     predictor.warm_up(4)
     bottom = Ladder(lasting.shelf.eligible, cast(Any, None), lasting.popular)
     yield {
@@ -238,7 +245,6 @@ def rungs(lasting: Bench, bundle: Bundle) -> Iterator[dict[str, tuple[Any, Ladde
         "baseline": (Scripted(boom), lasting.ladder),
         "popular": (Scripted(boom), bottom),
     }
-    predictor.close()
     bottom.close()
 
 
@@ -327,13 +333,26 @@ def test_the_log_has_one_row_a_slate_with_codes_whatever_the_source(bench: Bench
     assert all(len(codes) == 3 for row in bench.rows for codes in row["semantic_ids"])
 
 
-def test_the_real_predictor_decodes_off_the_event_loop(bench: Bench, bundle: Bundle) -> None:
-    predictor = Predictor.load(bundle)
+def test_the_real_predictor_decodes_together_what_is_asked_together(bench: Bench, bundle: Bundle) -> None:
+    predictor = Predictor.load(bundle, BatchConfig())
     predictor.warm_up(4)
-    answer = bench.ask(predictor, {"user_id": "u"}, {"user_id": "v", "slate_size": 10})
-    assert [(p.source, len(p.items)) for p in answer.predictions] == [("higr", 4), ("higr", 10)]
+    answer = bench.ask(predictor, {"user_id": "u"}, {"user_id": "v", "slate_size": 6})
+    assert [(p.source, len(p.items)) for p in answer.predictions] == [("higr", 4), ("higr", 6)]
     assert {p.model_version for p in answer.predictions} == {bundle.version}
-    predictor.close()
+    assert (predictor.stats.batches, predictor.stats.rows) == (1, 2)
+
+
+def test_what_the_predictor_refuses_falls_alone_with_its_reason(bench: Bench) -> None:
+    def refuses(asks: Sequence[Ask]) -> list[Slate | Refused]:
+        first, _, third = first_eligible(asks)
+        return [first, Refused("overloaded"), third]
+
+    answer = bench.ask(Scripted(refuses), *({"user_id": u} for u in "abc"))
+    assert [(p.source, p.fallback_reason) for p in answer.predictions] == [
+        ("higr", None),
+        ("baseline", "overloaded"),
+        ("higr", None),
+    ]
 
 
 def test_the_model_is_told_when_and_where_the_slate_is_shown(bench: Bench) -> None:

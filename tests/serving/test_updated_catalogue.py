@@ -5,7 +5,7 @@ what came can be.
 """
 
 import asyncio
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,8 @@ from prometheus_client import CollectorRegistry
 
 from higr.bundle import Bundle
 from higr.catalog_update import Changes, update_bundle
+from higr.config import BatchConfig
+from higr.decode.recommender import HiGRRecommender
 from higr.slate import Slate, UserContext
 from serving.ask import Ask, Made
 from serving.display import Shelf
@@ -62,10 +64,14 @@ def updated(bundle: Bundle, gone: tuple[str, ...], tmp_path_factory: pytest.Temp
 
 
 @pytest.fixture(scope="module")
-def predictor(updated: Bundle) -> Iterator[Predictor]:
-    made = Predictor.load(updated)
-    yield made
-    made.close()
+def recommender(updated: Bundle) -> HiGRRecommender:
+    return HiGRRecommender.from_bundle(updated)
+
+
+@pytest.fixture
+def predictor(updated: Bundle, recommender: HiGRRecommender) -> Predictor:
+    """One a test, for it serves the requests of one event loop."""
+    return Predictor(recommender, updated.version, BatchConfig())
 
 
 def answer(bundle: Bundle, predictor: Any, baseline: Any, instance: dict[str, Any]) -> Prediction:
