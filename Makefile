@@ -27,7 +27,7 @@ help: ## this list
 setup: .venv/.installed ## install the locked environment into .venv
 
 # --no-deps: the lock is complete, and resolving it again takes longer than installing it.
-.venv/.installed: requirements.lock pyproject.toml higr/decode/engines/int8.c higr/decode/engines/beam.h
+.venv/.installed: requirements.lock pyproject.toml $(wildcard higr/decode/engines/*.[ch])
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "higr needs Python 3.11 or newer: make PYTHON=python3.11 ..."; exit 2; }
 	@echo "installing the locked environment into .venv (two to five minutes, once)"
 	@$(PYTHON) -m venv .venv
