@@ -30,6 +30,13 @@ def kernels() -> Kernels:
     return Kernels(Scratch())
 
 
+def spread_of(diversity: float | None, rows: int) -> Tensor | None:
+    """(B, 1) another one a row, beside other settings in memory as in `Draws`."""
+    if diversity is None:
+        return None
+    return torch.tensor([[9.0, diversity * (1 + row)] for row in range(rows)]).split(1, dim=1)[1]
+
+
 def check_steps(
     kernels: Kernels,
     eligibility: Eligibility,
@@ -76,7 +83,7 @@ def test_every_step_under_constraints_keeps_the_same_beams(
     if not sound:
         return
     asked = reader(world, layout).eligibility([row for row, _ in sound], [size for _, size in sound])
-    spread = None if diversity is None else torch.full((len(sound), 1), diversity)
+    spread = spread_of(diversity, len(sound))
     generator = torch.Generator().manual_seed(seed)
     for _ in range(max(size for _, size in sound)):
         leaves = check_steps(kernels, asked, world.size, width, generator, spread=spread)
@@ -174,7 +181,7 @@ def test_a_search_in_one_call_is_the_search_step_by_step(
     )
     asked = reader(world).eligibility([row for row, _ in sound], [size for _, size in sound])
     widths = torch.arange(len(sound)) % width + 1 if narrow else None
-    spread = None if diversity is None else torch.full((len(sound), 1), diversity)
+    spread = spread_of(diversity, len(sound))
     with torch.inference_mode():
         plan = torch.randn(len(sound), engine.config.width, generator=torch.Generator().manual_seed(seed))
         for position in range(min(SLATE, max(size for _, size in sound))):
@@ -187,3 +194,19 @@ def test_a_search_in_one_call_is_the_search_step_by_step(
             first = there[:, 0]
             slots = pick_items(asked, torch.where(first, due.leaves[:, 0], 0))
             asked.strike(torch.where(first, slots, asked.tree.count))
+
+
+def test_what_does_not_belong_together_is_refused(kernels: Kernels) -> None:
+    tree = PrefixTree(np.array([[0, 1], [1, 0]]), 2)
+    nodes, scores = torch.zeros((2, 1), dtype=torch.int32), torch.zeros((2, 1))
+    with pytest.raises(ValueError, match=r"beams \(2, 1\), but logits \(2, 1, 2\) of 3 rows"):
+        kernels.advance(Exclusions(tree, [[]] * 3, 0), 0, nodes, scores, torch.zeros(2, 1, 2), 1)
+    with pytest.raises(ValueError, match=r"beams \(2, 1\), but logits \(2, 2\)"):
+        kernels.advance(Exclusions(tree, [[]] * 2, 0), 0, nodes, scores, torch.zeros(2, 2), 1)
+    catalog = catalog_of(World([(0, 1), (1, 0)], [True, True], 2))
+    engine = Int8HiGR(random_model(0, catalog))
+    users = [random_context(0, catalog)]
+    batch = encode_contexts(users, catalog, engine.profiles, engine.config)
+    context, plan = engine.encode(batch, catalog.code_tensor), torch.zeros(1, engine.config.width)
+    with pytest.raises(ValueError, match="1 plans, but rows, bias, keys or a tree of others"):
+        search_item(engine, context, 0, plan, Exclusions(tree, [[]] * 2, 0), 1)

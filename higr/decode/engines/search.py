@@ -96,6 +96,14 @@ class Kernels:
         """See `higr.decode.beam.advance`."""
         edges, (batch, beams), codes = self.edges(eligibility.tree), nodes.shape, logits.shape[-1]
         asked = ctypes.byref(self.asked(eligibility.asked, eligibility.tree.depth))
+        if (
+            len(eligibility) not in (batch, batch * beams)
+            or not nodes.shape == scores.shape == logits.shape[:-1]
+        ):
+            raise ValueError(
+                f"beams {tuple(nodes.shape)}, but logits {tuple(logits.shape)} of {len(eligibility)} rows"
+            )
+        spread = None if spread is None else spread.contiguous()
         kept = [nodes.contiguous(), scores.contiguous(), logits.float().contiguous()]
         width = min(width, beams * edges[level].columns)
         found = torch.empty(batch, width)
@@ -152,11 +160,18 @@ class ItemSearch:
     ) -> Beams:
         """plan: (B, C); context: of `Int8Stack.project`; the others as of `beam_search`."""
         batch, plan = len(plan), plan.contiguous()
+        if (
+            not batch == len(asked.slots) == len(bias)
+            or (context and len(context[0][0]) != batch)
+            or tree.depth != self._generator.depth
+        ):
+            raise ValueError(f"{batch} plans, but rows, bias, keys or a tree of others")
         described = ctypes.byref(self._kernels.asked(asked, tree.depth))
         keys, values, length = None, None, 0
         if context:
             keys, values, length = context[0][0].data_ptr(), context[0][1].data_ptr(), context[0][1].shape[-1]
         widths = None if widths is None else widths.int()
+        spread = None if spread is None else spread.contiguous()
         scores, leaves = torch.empty(batch, width), torch.empty(batch, width, dtype=torch.int64)
         found = self._library.higr_search(
             *(self._self, self._kernels.edges(tree), described, plan.data_ptr()),
