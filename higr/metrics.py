@@ -72,6 +72,12 @@ SWITCH_ERRORS = Metric(
     "counter",
     "Changes of the switch file that could not be taken; the last position stays.",
 )
+POLICY_ERRORS = Metric(
+    "higr_policy_errors", "counter", "Changes of the policy file that could not be taken; the last one stays."
+)
+POLICY_EXPIRED = Metric(
+    "higr_policy_expired", "gauge", "1 once the policy has expired: nothing is sold, all else still holds."
+)
 BUNDLE = Metric("higr_bundle_info", "gauge", "1 for the bundle that is loaded.", ("version",))
 
 DRIFT_PSI = Metric(

@@ -2,7 +2,9 @@
 
 import socket
 import sys
+from collections.abc import Sequence
 from contextlib import ExitStack
+from datetime import UTC, datetime
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
@@ -16,9 +18,10 @@ from higr.config import BatchConfig
 from higr.errors import BundleError, HigrError
 from serving.ask import SlateMaker
 from serving.display import Shelf
-from serving.fallback import Ladder
+from serving.fallback import Ladder, popular_first
 from serving.features import FeastFeatures, Features, NoFeatures
 from serving.guard import MAX_BODY_BYTES, MAX_PREDICTOR_BODY_BYTES
+from serving.live_policy import LivePolicy
 from serving.metrics import Metrics
 from serving.prediction_log import PredictionLog
 from serving.predictor import Predictor
@@ -72,6 +75,12 @@ def main(
     switch: Annotated[
         Path | None, typer.Option(help="File with one word: auto, higr or baseline; none: auto.")
     ] = None,
+    policy: Annotated[
+        Path | None,
+        typer.Option(
+            help="YAML file of what may be shown to whom; none: everything. The predictor's own too."
+        ),
+    ] = None,
     deadline_ms: Annotated[
         float, typer.Option(min=1, max=60_000, help="Time a request may take, fallback included.")
     ] = 300.0,
@@ -94,6 +103,7 @@ def main(
                 features=features,
                 log_dir=log_dir,
                 switch=switch,
+                policy=policy,
                 deadline_ms=deadline_ms,
             )
     except HigrError as error:
@@ -112,6 +122,7 @@ def _serve(
     features: Path | None,
     log_dir: Path | None,
     switch: Path | None,
+    policy: Path | None,
     deadline_ms: float,
 ) -> None:
     # kserve parses sys.argv when it is imported, and takes our options for misspelt ones of its own.
@@ -130,11 +141,17 @@ def _serve(
         maker = predictor
     else:
         maker = RemotePredictor(predictor_host)
+    shelf = Shelf.of(bundle)
+    popular = popular_first(shelf.eligible, bundle.baseline.popularity.item_ids)
+    rules = LivePolicy(policy, bundle.items, popular, lambda: metrics.count(names.POLICY_ERRORS))
+    metrics.show_policy(lambda: rules.policy.file.expired(datetime.now(UTC)))
     if role is Role.predictor:
-        inner = server.PredictorModel(PREDICTOR, maker, limits.max_slate_size)
+        inner = server.PredictorModel(PREDICTOR, maker, limits.max_slate_size, rules)
         server.serve(inner, http_port, metrics, MAX_PREDICTOR_BODY_BYTES)
     else:
-        transformer = _transformer(stack, bundle, limits, maker, metrics, features, log_dir, switch)
+        transformer = _transformer(
+            stack, bundle, limits, maker, metrics, features, log_dir, switch, rules, shelf, popular
+        )
         server.serve(server.PublicModel(model_name, transformer), http_port, metrics, MAX_BODY_BYTES)
 
 
@@ -171,9 +188,11 @@ def _transformer(
     features: Path | None,
     log_dir: Path | None,
     switch: Path | None,
+    policy: LivePolicy,
+    shelf: Shelf,
+    popular: Sequence[str],
 ) -> Transformer:
-    shelf = Shelf.of(bundle)
-    ladder = Ladder(shelf.eligible, bundle.baseline, bundle.baseline.popularity.item_ids)
+    ladder = Ladder(bundle.baseline, popular)
     ladder.warm_up(limits.slate_size)
     stack.callback(ladder.close)
     source: Features = NoFeatures()
@@ -198,6 +217,7 @@ def _transformer(
         predictor=maker,
         ladder=ladder,
         features=source,
+        policy=policy,
         switch=lever,
         metrics=metrics,
         log=log,

@@ -28,6 +28,8 @@ SERVING = (
     names.LOG_FAILURES,
     names.SWITCH,
     names.SWITCH_ERRORS,
+    names.POLICY_ERRORS,
+    names.POLICY_EXPIRED,
     names.BUNDLE,
 )
 """What every serving process exposes, whatever its role."""
@@ -62,6 +64,10 @@ class Metrics:
         """Looks at the switch when scraped, so that a move shows without any request."""
         for label in POSITIONS:
             self._gauges[names.SWITCH.name].labels(label).set_function(_is_at(position, label))
+
+    def show_policy(self, expired: Callable[[], bool]) -> None:
+        """Looks at the policy when scraped."""
+        self._gauges[names.POLICY_EXPIRED.name].set_function(lambda: float(expired()))
 
     def show_decoding(self, stats: Callable[[], BatcherStats]) -> None:
         """Looks at the batcher's own counts when scraped."""

@@ -23,6 +23,7 @@ MAX_STORED_HISTORY = 10_000
 """Of one context on its way to the predictor: stored features may be longer than what a client may send."""
 MAX_STORED_PROFILE = 256
 MAX_SITUATION = 16
+MAX_RULES = 1000
 
 Id = Annotated[str, Field(min_length=1, max_length=128)]
 ProfileValue = Annotated[str, Field(max_length=128)]
@@ -85,6 +86,7 @@ class Instance(Wire):
     surface: Id | None = Field(default=None, description="where the slate is shown: page, tab, device")
     constraints: Constraints = Constraints()
     request_id: Id | None = Field(default=None, description="joins the logs; made here when not given")
+    explain: bool = Field(default=False, description="say which rules of the policy removed what")
 
 
 class PredictRequest(Wire):
@@ -103,6 +105,15 @@ class Item(Wire):
     title: str | None
     category: str | None
     duration_seconds: float | None
+    disclosure: str | None = Field(default=None, description="to be shown with a position that is sold")
+
+
+class Removed(Wire):
+    """What one rule of the policy removed: how many items of the catalogue, the most popular of them."""
+
+    rule: str
+    items: int
+    examples: list[str]
 
 
 class Prediction(Wire):
@@ -113,6 +124,7 @@ class Prediction(Wire):
         fallback_reason: why it was not HiGR; null when it was.
         degraded: made without the user's stored features.
         model_version: the bundle that made it.
+        removed: what the policy removed, where `explain` asked for it.
     """
 
     request_id: str
@@ -122,6 +134,7 @@ class Prediction(Wire):
     fallback_reason: str | None
     degraded: bool
     model_version: str
+    removed: list[Removed] | None = None
 
 
 class PredictResponse(Wire):
@@ -144,6 +157,13 @@ class StoredContext(Context):
         return replace(super().user_context(user_id), situation=self.situation)
 
 
+class Pin(Wire):
+    """An item and the position, from 1, at which it stands."""
+
+    position: int = Field(ge=1, le=MAX_SLATE)
+    item_id: Id
+
+
 class PredictorInstance(Wire):
     """One slate the transformer asks of the predictor: everything is decided already."""
 
@@ -151,6 +171,12 @@ class PredictorInstance(Wire):
     slate_size: int = Field(ge=1, le=MAX_SLATE)
     context: StoredContext
     exclude_items: Annotated[list[str], Field(max_length=MAX_EXCLUDED + MAX_STORED_HISTORY)]
+    rules: Annotated[list[Id], Field(max_length=MAX_RULES)] = Field(
+        default_factory=list,
+        description="rules of the policy that block something here; both have the same file",
+    )
+    per_category: int | None = Field(default=None, ge=1)
+    pinned: Annotated[list[Pin], Field(max_length=MAX_SLATE)] = Field(default_factory=list)
 
 
 class PredictorRequest(Wire):

@@ -8,6 +8,7 @@ import typer
 
 from serving.__main__ import app
 from serving.metrics import DECODING, SERVING
+from serving.policy_file import read_policy
 from serving.schemas import PredictRequest, PredictResponse, parse
 
 PAGE = (Path(__file__).resolve().parents[2] / "docs" / "serving.md").read_text()
@@ -49,3 +50,12 @@ def test_the_limits_are_those_of_the_code() -> None:
     assert "a client's 500" in PAGE
     assert (MAX_STORED_HISTORY, MAX_HISTORY) == (10_000, 500)
     assert (MAX_INSTANCES, MAX_BODY_BYTES, MAX_EXCLUDED) == (32, 2 * 1024 * 1024, 1000)
+
+
+def test_the_policy_is_one_and_every_kind_is_explained(tmp_path: Path) -> None:
+    text = re.search(r"```yaml\n(.*?)```", PAGE, re.DOTALL)
+    assert text is not None
+    (tmp_path / "policy.yaml").write_text(text[1])
+    rules = read_policy(tmp_path / "policy.yaml").rules
+    section = PAGE.split("## Policy")[1].split("## The switch")[0]
+    assert {rule.kind for rule in rules} == set(re.findall(r"^\| `([a-z_]+)` \| ", section, re.MULTILINE))

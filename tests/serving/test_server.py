@@ -5,14 +5,17 @@ predictor    stopped, killed and started again
 transformer  in front of it: its feature store is missing, its switch is moved
 """
 
+import json
 import signal
 import socket
 import time
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import httpx
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 from typer.testing import CliRunner
@@ -44,6 +47,7 @@ def servers(
 ) -> Iterator[dict[str, Server]]:
     """All three, started side by side."""
     (workshop / "switch").write_text("auto")
+    (workshop / "policy.yaml").write_text("rules: []")
     common = ["--bundle", str(bundle.path), "--deadline-ms", str(DEADLINE_MS)]
     made = {
         "embedded": Server(
@@ -57,6 +61,7 @@ def servers(
                 *[*common, "--role", "transformer", "--model_name", "higr"],
                 *["--predictor_host", f"127.0.0.1:{ports[0]}"],
                 *["--features", str(workshop / "no-store"), "--switch", str(workshop / "switch")],
+                *["--policy", str(workshop / "policy.yaml")],
             ],
         ),
     }
@@ -70,7 +75,8 @@ def servers(
 
 
 def predictor(folder: Path, bundle: Bundle, port: int) -> Server:
-    return Server(folder, "higr-predictor", ["--bundle", str(bundle.path), "--role", "predictor"], port)
+    arguments = ["--bundle", str(bundle.path), "--role", "predictor", "--policy", str(folder / "policy.yaml")]
+    return Server(folder, "higr-predictor", arguments, port)
 
 
 @pytest.fixture
@@ -215,6 +221,44 @@ def test_the_predictor_refuses_a_slate_longer_than_its_model_plans(servers: dict
     assert servers["predictor"].post({"instances": [{**instance, "slate_size": 10}]}).status_code == 200
 
 
+def test_a_policy_that_changes_holds_at_once_in_both_processes(
+    servers: dict[str, Server], workshop: Path, bundle: Bundle
+) -> None:
+    (before,) = servers["transformer"].predict({"user_id": "u", "slate_size": 8})
+    taken = before["items"][0]["category"]
+    sold = bundle.items.filter(pc.not_equal(bundle.items["category"], taken))["item_id"][0].as_py()
+    rules = [
+        {"name": "taken-away", "kind": "block", "categories": [taken], "unless": {"staff": ["yes"]}},
+        {"name": "two-each", "kind": "at_most", "items": 2, "per": "category"},
+        {"name": "sold", "kind": "sponsored", "position": 2, "items": [sold], "disclosure": "Ad"},
+    ]
+    try:
+        _replace(workshop / "policy.yaml", json.dumps({"rules": rules}))
+        (after,) = servers["transformer"].predict({"user_id": "u", "slate_size": 8, "explain": True})
+        categories = Counter(item["category"] for item in after["items"])
+        assert (after["source"], len(after["items"])) == ("higr", 8)
+        assert taken not in categories
+        assert max(categories.values()) <= 2
+        assert (after["items"][1]["item_id"], after["items"][1]["disclosure"]) == (sold, "Ad")
+        assert [rule["rule"] for rule in after["removed"]] == ["taken-away"]
+        context = {"profile": {"staff": "yes"}}
+        (staff,) = servers["transformer"].predict({"user_id": "u", "slate_size": 8, "context": context})
+        assert taken in {item["category"] for item in staff["items"]}
+        _replace(workshop / "policy.yaml", "rules: [")
+        (kept,) = servers["transformer"].predict({"user_id": "u", "slate_size": 8})
+        assert taken not in {item["category"] for item in kept["items"]}
+        assert servers["transformer"].metrics()["higr_policy_errors_total", frozenset()] == 1
+    finally:
+        _replace(workshop / "policy.yaml", "rules: []")
+
+
+def _replace(path: Path, text: str) -> None:
+    """As Kubernetes does: never half a file."""
+    aside = path.with_suffix(".new")
+    aside.write_text(text)
+    aside.replace(path)
+
+
 @pytest.mark.parametrize("name", ["embedded", "predictor"])
 def test_explanations_are_refused_in_our_own_words(servers: dict[str, Server], name: str) -> None:
     server = servers[name]
@@ -244,6 +288,8 @@ def test_apart_the_transformer_serves_what_the_predictor_makes(
     servers: dict[str, Server], bundle: Bundle
 ) -> None:
     """And without its feature store it goes on, degraded; with a context it needs none."""
+    failed = "higr_degraded_requests_total", frozenset({("reason", "store_failed")})
+    before = servers["transformer"].metrics().get(failed, 0)
     asked = {"user_id": "u", "slate_size": 7, "constraints": {"exclude_items": ["v0000000"]}}
     (apart,) = servers["transformer"].predict(asked)
     (together,) = servers["embedded"].predict(asked)
@@ -251,8 +297,7 @@ def test_apart_the_transformer_serves_what_the_predictor_makes(
     assert apart["items"] == together["items"]
     (given,) = servers["transformer"].predict({**asked, "context": {"profile": {"age": "18"}}})
     assert (given["source"], given["degraded"]) == ("higr", False)
-    samples = servers["transformer"].metrics()
-    assert samples["higr_degraded_requests_total", frozenset({("reason", "store_failed")})] == 1
+    assert servers["transformer"].metrics()[failed] == before + 1
 
 
 def test_the_switch_decides_from_the_next_request_on(transformer: Server, workshop: Path) -> None:
