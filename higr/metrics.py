@@ -63,7 +63,15 @@ NOT_DECODED = Metric(
 )
 IN_FLIGHT = Metric("higr_decoder_in_flight", "gauge", "Requests that the decoder has accepted and not ended.")
 WAITING = Metric("higr_decoder_waiting", "gauge", "Of these, requests that wait for their batch.")
-LOG_FAILURES = Metric("higr_log_failures", "counter", "Prediction log writes that failed.")
+LOG_FAILURES = Metric(
+    "higr_log_failures", "counter", "Writes of the prediction and feedback logs that failed."
+)
+FEEDBACK_EVENTS = Metric(
+    "higr_feedback_events",
+    "counter",
+    "Feedback events received: accepted, repeated (there before), refused (the disk did not take them).",
+    ("outcome",),
+)
 SWITCH = Metric(
     "higr_switch_position", "gauge", "1 for the position in force: auto, higr or baseline.", ("position",)
 )

@@ -20,6 +20,7 @@ from serving.ask import SlateMaker
 from serving.display import Shelf
 from serving.fallback import Ladder, popular_first
 from serving.features import FeastFeatures, Features, NoFeatures
+from serving.feedback_log import FeedbackLog
 from serving.guard import MAX_BODY_BYTES, MAX_PREDICTOR_BODY_BYTES
 from serving.live_policy import LivePolicy
 from serving.metrics import Metrics
@@ -72,6 +73,12 @@ def main(
     log_dir: Annotated[
         Path | None, typer.Option(help="Where the prediction log goes; none: nothing is logged.")
     ] = None,
+    feedback_dir: Annotated[
+        Path | None,
+        typer.Option(
+            help="Where what is sent to /v1/feedback goes, a folder of this process alone; none: no endpoint."
+        ),
+    ] = None,
     switch: Annotated[
         Path | None, typer.Option(help="File with one word: auto, higr or baseline; none: auto.")
     ] = None,
@@ -102,6 +109,7 @@ def main(
                 model_name=model_name,
                 features=features,
                 log_dir=log_dir,
+                feedback_dir=feedback_dir,
                 switch=switch,
                 policy=policy,
                 deadline_ms=deadline_ms,
@@ -121,6 +129,7 @@ def _serve(
     model_name: str,
     features: Path | None,
     log_dir: Path | None,
+    feedback_dir: Path | None,
     switch: Path | None,
     policy: Path | None,
     deadline_ms: float,
@@ -152,7 +161,12 @@ def _serve(
         transformer = _transformer(
             stack, bundle, limits, maker, metrics, features, log_dir, switch, rules, shelf, popular
         )
-        server.serve(server.PublicModel(model_name, transformer), http_port, metrics, MAX_BODY_BYTES)
+        feedback = None
+        if feedback_dir is not None:
+            feedback = FeedbackLog(feedback_dir, lambda: metrics.count(names.LOG_FAILURES))
+            stack.callback(feedback.close)
+        model = server.PublicModel(model_name, transformer)
+        server.serve(model, http_port, metrics, MAX_BODY_BYTES, feedback)
 
 
 def _limits(bundle: Bundle, deadline_ms: float) -> Limits:

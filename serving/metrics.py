@@ -26,6 +26,7 @@ SERVING = (
     names.STEP_SECONDS,
     names.DEGRADED,
     names.LOG_FAILURES,
+    names.FEEDBACK_EVENTS,
     names.SWITCH,
     names.SWITCH_ERRORS,
     names.POLICY_ERRORS,
@@ -50,9 +51,9 @@ class Metrics:
         for metric in SERVING:
             self._register(metric, registry)
 
-    def count(self, metric: names.Metric, *labels: str) -> None:
+    def count(self, metric: names.Metric, *labels: str, times: int = 1) -> None:
         counter = self._counters[metric.name]
-        (counter.labels(*labels) if labels else counter).inc()
+        (counter.labels(*labels) if labels else counter).inc(times)
 
     def observe(self, metric: names.Metric, seconds: float, *labels: str) -> None:
         self._histograms[metric.name].labels(*labels).observe(seconds)

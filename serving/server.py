@@ -17,6 +17,8 @@ from kserve.protocol.rest import server as rest
 
 from higr import metrics as names
 from serving.ask import Made, Refused, SlateMaker
+from serving.feedback import feedback_router
+from serving.feedback_log import FeedbackLog
 from serving.guard import Guard
 from serving.live_policy import LivePolicy
 from serving.metrics import Metrics
@@ -91,7 +93,13 @@ class PredictorModel(_Model):
         return response_of(Made(answers, made.model_version)).model_dump()
 
 
-def serve(model: PublicModel | PredictorModel, http_port: int, metrics: Metrics, max_body_bytes: int) -> None:
+def serve(
+    model: PublicModel | PredictorModel,
+    http_port: int,
+    metrics: Metrics,
+    max_body_bytes: int,
+    feedback: FeedbackLog | None = None,
+) -> None:
     """Serve until SIGTERM or SIGINT; returns when the requests in flight are answered."""
 
     def refuse(error: str, path: str, field: str) -> JSONResponse:
@@ -117,6 +125,8 @@ def serve(model: PublicModel | PredictorModel, http_port: int, metrics: Metrics,
         enable_latency_logging=False,
         grace_period=STOP_GRACE_SECONDS,
     )
+    if feedback is not None:
+        app.include_router(feedback_router(feedback, metrics))
     app.add_exception_handler(RequestError, bad_request)
     app.add_exception_handler(TimeoutError, late)
     # KServe's own two return the text of any exception to the client and log bodies' errors with a trace.

@@ -9,7 +9,7 @@ import typer
 from serving.__main__ import app
 from serving.metrics import DECODING, SERVING
 from serving.policy_file import read_policy
-from serving.schemas import PredictRequest, PredictResponse, parse
+from serving.schemas import MAX_EVENTS, FeedbackRequest, PredictRequest, PredictResponse, parse
 
 PAGE = (Path(__file__).resolve().parents[2] / "docs" / "serving.md").read_text()
 
@@ -33,6 +33,13 @@ def test_the_request_and_the_answer_parse() -> None:
     answer = re.search(r"```json\n(.*?)```", PAGE, re.DOTALL)
     assert answer is not None
     PredictResponse.model_validate_json(answer[1])
+
+
+def test_the_feedback_parses() -> None:
+    body = re.search(r"/v1/feedback .*? -d '\n(\{.*?\})'", PAGE, re.DOTALL)
+    assert body is not None
+    parse(FeedbackRequest, json.loads(body[1]))
+    assert f"At most {MAX_EVENTS} events a request" in PAGE
 
 
 def test_the_data_are_where_the_demo_publishes_them() -> None:

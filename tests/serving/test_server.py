@@ -11,6 +11,7 @@ import socket
 import time
 from collections import Counter
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -51,7 +52,12 @@ def servers(
     common = ["--bundle", str(bundle.path), "--deadline-ms", str(DEADLINE_MS)]
     made = {
         "embedded": Server(
-            workshop, "higr", [*common, "--features", str(store), "--log-dir", str(workshop / "log")]
+            workshop,
+            "higr",
+            [
+                *[*common, "--features", str(store), "--log-dir", str(workshop / "log")],
+                *["--feedback-dir", str(workshop / "feedback")],
+            ],
         ),
         "predictor": predictor(workshop, bundle, ports[0]),
         "transformer": Server(
@@ -193,6 +199,10 @@ def test_good_bodies_are_taken_whatever_their_content_type(embedded: Server, con
     assert len(answer.json()["predictions"][0]["items"]) == 5
 
 
+def test_without_a_folder_there_is_no_feedback(servers: dict[str, Server]) -> None:
+    assert servers["transformer"].client.post("/v1/feedback", json={"events": []}).status_code == 404
+
+
 def test_what_is_not_served_is_4xx(embedded: Server) -> None:
     tensor = {"name": "x", "shape": [1], "datatype": "BYTES", "data": ["u"]}
     answer = embedded.client.post("/v2/models/higr/infer", json={"inputs": [tensor]})
@@ -219,6 +229,44 @@ def test_the_predictor_refuses_a_slate_longer_than_its_model_plans(servers: dict
         assert (answer.status_code, answer.json()["field"]) == (400, "instances[1].slate_size")
         assert f"{size} is more than the 10 items" in answer.json()["error"]
     assert servers["predictor"].post({"instances": [{**instance, "slate_size": 10}]}).status_code == 200
+
+
+def test_feedback_is_kept_once_and_bad_feedback_names_its_field(embedded: Server, workshop: Path) -> None:
+    (shown,) = embedded.predict({"user_id": "u", "request_id": "with-feedback"})
+    event = {
+        "event_id": "e1",
+        "user_id": "u",
+        "item_id": shown["items"][0]["item_id"],
+        "clicked": True,
+        "request_id": "with-feedback",
+        "position": 1,
+        "timestamp": "2026-03-01T12:00:00+01:00",
+    }
+    send = partial(embedded.client.post, "/v1/feedback")
+    assert send(json={"events": [event, {**event, "event_id": "e2"}]}).json() == {
+        "accepted": 2,
+        "repeated": 0,
+    }
+    assert send(json={"events": [event]}).json() == {"accepted": 0, "repeated": 1}
+    for bad, field in [
+        ({"events": []}, "events"),
+        ({"events": [{**event, "event": 1}]}, "events[0].event"),
+        ({"events": [event, {**event, "timestamp": "2026-03-01T12:00:00"}]}, "events[1].timestamp"),
+        ({"events": [{**event, "timestamp": 1772366400}]}, "events[0].timestamp"),
+        ({"events": [{**event, "timestamp": "2999-01-01T00:00:00Z"}]}, "events[0].timestamp"),
+        ({"events": [{**event, "watch_seconds": -1}]}, "events[0].watch_seconds"),
+    ]:
+        answer = send(json=bad)
+        assert (answer.status_code, answer.json()["field"]) == (400, field)
+    for body in (b"{", b"\x00", b'{"events": [{"event_id": "e3", "watch_seconds": NaN}]}'):
+        assert send(content=body).status_code == 400
+    outcomes = {
+        dict(k[1])["outcome"]: v
+        for k, v in embedded.metrics().items()
+        if k[0] == "higr_feedback_events_total"
+    }
+    assert outcomes == {"accepted": 2, "repeated": 1}
+    assert (workshop / "feedback" / "journal.sqlite").exists()
 
 
 def test_a_policy_that_changes_holds_at_once_in_both_processes(
