@@ -63,7 +63,15 @@ NOT_DECODED = Metric(
 )
 IN_FLIGHT = Metric("higr_decoder_in_flight", "gauge", "Requests that the decoder has accepted and not ended.")
 WAITING = Metric("higr_decoder_waiting", "gauge", "Of these, requests that wait for their batch.")
-LOG_FAILURES = Metric("higr_log_failures", "counter", "Prediction log writes that failed.")
+LOG_FAILURES = Metric(
+    "higr_log_failures", "counter", "Writes of the prediction and feedback logs that failed."
+)
+FEEDBACK_EVENTS = Metric(
+    "higr_feedback_events",
+    "counter",
+    "Feedback events received: accepted, repeated (there before), refused (the disk did not take them).",
+    ("outcome",),
+)
 SWITCH = Metric(
     "higr_switch_position", "gauge", "1 for the position in force: auto, higr or baseline.", ("position",)
 )
@@ -71,6 +79,12 @@ SWITCH_ERRORS = Metric(
     "higr_switch_errors",
     "counter",
     "Changes of the switch file that could not be taken; the last position stays.",
+)
+POLICY_ERRORS = Metric(
+    "higr_policy_errors", "counter", "Changes of the policy file that could not be taken; the last one stays."
+)
+POLICY_EXPIRED = Metric(
+    "higr_policy_expired", "gauge", "1 once the policy has expired: nothing is sold, all else still holds."
 )
 BUNDLE = Metric("higr_bundle_info", "gauge", "1 for the bundle that is loaded.", ("version",))
 

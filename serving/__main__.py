@@ -2,7 +2,9 @@
 
 import socket
 import sys
+from collections.abc import Sequence
 from contextlib import ExitStack
+from datetime import UTC, datetime
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
@@ -16,9 +18,11 @@ from higr.config import BatchConfig
 from higr.errors import BundleError, HigrError
 from serving.ask import SlateMaker
 from serving.display import Shelf
-from serving.fallback import Ladder
+from serving.fallback import Ladder, popular_first
 from serving.features import FeastFeatures, Features, NoFeatures
+from serving.feedback_log import FeedbackLog
 from serving.guard import MAX_BODY_BYTES, MAX_PREDICTOR_BODY_BYTES
+from serving.live_policy import LivePolicy
 from serving.metrics import Metrics
 from serving.prediction_log import PredictionLog
 from serving.predictor import Predictor
@@ -69,8 +73,20 @@ def main(
     log_dir: Annotated[
         Path | None, typer.Option(help="Where the prediction log goes; none: nothing is logged.")
     ] = None,
+    feedback_dir: Annotated[
+        Path | None,
+        typer.Option(
+            help="Where what is sent to /v1/feedback goes, a folder of this process alone; none: no endpoint."
+        ),
+    ] = None,
     switch: Annotated[
         Path | None, typer.Option(help="File with one word: auto, higr or baseline; none: auto.")
+    ] = None,
+    policy: Annotated[
+        Path | None,
+        typer.Option(
+            help="YAML file of what may be shown to whom; none: everything. The predictor's own too."
+        ),
     ] = None,
     deadline_ms: Annotated[
         float, typer.Option(min=1, max=60_000, help="Time a request may take, fallback included.")
@@ -93,7 +109,9 @@ def main(
                 model_name=model_name,
                 features=features,
                 log_dir=log_dir,
+                feedback_dir=feedback_dir,
                 switch=switch,
+                policy=policy,
                 deadline_ms=deadline_ms,
             )
     except HigrError as error:
@@ -111,7 +129,9 @@ def _serve(
     model_name: str,
     features: Path | None,
     log_dir: Path | None,
+    feedback_dir: Path | None,
     switch: Path | None,
+    policy: Path | None,
     deadline_ms: float,
 ) -> None:
     # kserve parses sys.argv when it is imported, and takes our options for misspelt ones of its own.
@@ -130,12 +150,23 @@ def _serve(
         maker = predictor
     else:
         maker = RemotePredictor(predictor_host)
+    shelf = Shelf.of(bundle)
+    popular = popular_first(shelf.eligible, bundle.baseline.popularity.item_ids)
+    rules = LivePolicy(policy, bundle.items, popular, lambda: metrics.count(names.POLICY_ERRORS))
+    metrics.show_policy(lambda: rules.policy.file.expired(datetime.now(UTC)))
     if role is Role.predictor:
-        inner = server.PredictorModel(PREDICTOR, maker, limits.max_slate_size)
+        inner = server.PredictorModel(PREDICTOR, maker, limits.max_slate_size, rules)
         server.serve(inner, http_port, metrics, MAX_PREDICTOR_BODY_BYTES)
     else:
-        transformer = _transformer(stack, bundle, limits, maker, metrics, features, log_dir, switch)
-        server.serve(server.PublicModel(model_name, transformer), http_port, metrics, MAX_BODY_BYTES)
+        transformer = _transformer(
+            stack, bundle, limits, maker, metrics, features, log_dir, switch, rules, shelf, popular
+        )
+        feedback = None
+        if feedback_dir is not None:
+            feedback = FeedbackLog(feedback_dir, lambda: metrics.count(names.LOG_FAILURES))
+            stack.callback(feedback.close)
+        model = server.PublicModel(model_name, transformer)
+        server.serve(model, http_port, metrics, MAX_BODY_BYTES, feedback)
 
 
 def _limits(bundle: Bundle, deadline_ms: float) -> Limits:
@@ -171,9 +202,11 @@ def _transformer(
     features: Path | None,
     log_dir: Path | None,
     switch: Path | None,
+    policy: LivePolicy,
+    shelf: Shelf,
+    popular: Sequence[str],
 ) -> Transformer:
-    shelf = Shelf.of(bundle)
-    ladder = Ladder(shelf.eligible, bundle.baseline, bundle.baseline.popularity.item_ids)
+    ladder = Ladder(bundle.baseline, popular)
     ladder.warm_up(limits.slate_size)
     stack.callback(ladder.close)
     source: Features = NoFeatures()
@@ -198,6 +231,7 @@ def _transformer(
         predictor=maker,
         ladder=ladder,
         features=source,
+        policy=policy,
         switch=lever,
         metrics=metrics,
         log=log,

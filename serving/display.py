@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from higr.bundle import Bundle
 from higr.slate import Slate
+from serving.ask import Ask
 from serving.schemas import Item
 
 
@@ -42,8 +43,9 @@ class Shelf:
             cards[item] = Card(row.get("text"), row.get("category"), shown, tuple(codes))
         return cls(cards, bundle.disabled)
 
-    def items(self, slate: Slate) -> list[Item]:
+    def items(self, slate: Slate, ask: Ask) -> list[Item]:
         """The slate's places, first shown first. Where the recommender gave no codes the catalogue does."""
+        sold = {item: ask.decision.slots[position].disclosure for position, item in ask.pinned.items()}
         shown = []
         for place, (item, score) in enumerate(zip(slate.item_ids, slate.scores, strict=True)):
             card = self._cards[item]
@@ -57,6 +59,7 @@ class Shelf:
                     title=card.title,
                     category=card.category,
                     duration_seconds=card.duration_seconds,
+                    disclosure=sold.get(item),
                 )
             )
         return shown

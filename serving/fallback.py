@@ -1,13 +1,13 @@
 """The ladder: HiGR, else the incumbent, else what is popular. Whoever made a slate, it is checked here.
 
-A slate that leaves this module has the asked length (or every eligible item, if those are fewer),
-no item twice, and no item that is outside the catalogue, disabled or excluded.
+A slate that leaves this module has the asked length (or every eligible item, if those are fewer), no item
+twice, no item that is outside the catalogue, disabled or excluded, and keeps to the policy.
 """
 
 import asyncio
 import logging
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
@@ -27,20 +27,28 @@ class Answer:
     reason: str | None
 
 
+def popular_first(eligible: Sequence[str], popular: Sequence[str]) -> tuple[str, ...]:
+    """All eligible items: the popular ones in their order, then the others in theirs.
+
+    Args:
+        eligible: items that may be shown: in the catalogue and not disabled.
+        popular: item ids, most popular first.
+    """
+    allowed = frozenset(eligible)
+    return tuple(dict.fromkeys([*(item for item in popular if item in allowed), *eligible]))
+
+
 class Ladder:
     """The rungs below HiGR, and the check of every rung.
 
     Args:
-        eligible: items that may be shown: in the catalogue and not disabled.
         baseline: the incumbent, a few milliseconds a slate.
-        popular: item ids, most popular first; what it does not hold is appended in catalogue order.
+        popular: all items that may be shown, see `popular_first`.
     """
 
-    def __init__(self, eligible: Sequence[str], baseline: Recommender, popular: Sequence[str]) -> None:
-        self._eligible = frozenset(eligible)
-        self._baseline = baseline
-        order = [item for item in popular if item in self._eligible]
-        self._popular = tuple(dict.fromkeys([*order, *eligible]))
+    def __init__(self, baseline: Recommender, popular: Sequence[str]) -> None:
+        self._baseline, self._popular = baseline, tuple(popular)
+        self._eligible = frozenset(popular)
         self._executor = ThreadPoolExecutor(1, thread_name_prefix="baseline")
 
     def warm_up(self, slate_size: int) -> None:
@@ -51,46 +59,56 @@ class Ladder:
         """
         self._executor.submit(self._baseline.recommend, [UserContext("")], slate_size).result()
 
-    def fault(self, slate: Slate, ask: Ask) -> str | None:
-        """What is wrong with a slate, or nothing."""
+    def fault(self, slate: Slate, ask: Ask, most: int) -> str | None:
+        """What is wrong with a slate of `most` items or less, or nothing. Caps are not looked at."""
         try:
             items, scores = list(slate.item_ids), list(slate.scores)
-            forbidden = sum(item in self._eligible for item in ask.exclude)
-            due = min(ask.slate_size, len(self._eligible) - forbidden)
-            if len(items) != due or len(scores) != due:
+            due = len(self.most_popular(ask).item_ids)
+            if not due <= len(items) == len(scores) <= max(due, most):
                 return f"{len(items)} items and {len(scores)} scores where {due} are due"
-            if len(set(items)) != due:
+            if len(set(items)) != len(items):
                 return "an item is there twice"
             if not self._eligible.issuperset(items):
                 return "an item is not eligible"
             if not ask.exclude.isdisjoint(items):
                 return "an excluded item"
+            if not ask.decision.blocked.isdisjoint(items):
+                return "a blocked item"
             if not all(math.isfinite(score) for score in scores):
                 return "a score is not a finite number"
-            if slate.semantic_ids and not _codes(slate.semantic_ids, due):
+            if slate.semantic_ids and not _codes(slate.semantic_ids, len(items)):
                 return "not one semantic ID an item"
         except (TypeError, ValueError, OverflowError, AttributeError) as error:
             return f"not a slate ({type(error).__name__})"
         return None
 
+    def kept(self, slate: Slate, ask: Ask, more: Iterable[str] = ()) -> Slate | None:
+        """A slate without fault as the policy lets it be; None where too few of its items may stay.
+
+        Args:
+            more: items that may take the places of those that may not.
+        """
+        items = tuple(ask.keep((*slate.item_ids, *more)))
+        if items == slate.item_ids:
+            return slate
+        if len(items) < len(self.most_popular(ask).item_ids):
+            return None
+        return _rearranged(slate, items)
+
     async def fall(self, asks: Sequence[Ask], reasons: Sequence[str], seconds: float) -> list[Answer]:
         """Slates of the incumbent, or popular items where it fails or needs longer than `seconds`."""
         slates = await self._ranked(asks, seconds)
         return [
-            Answer(slate, "baseline", reason)
-            if slate is not None and self._sound(slate, ask)
-            else Answer(self.most_popular(ask), "popular", reason)
+            Answer(self.most_popular(ask), "popular", reason)
+            if slate is None
+            else Answer(slate, "baseline", reason)
             for ask, reason, slate in zip(asks, reasons, slates, strict=True)
         ]
 
     def most_popular(self, ask: Ask) -> Slate:
-        """Cannot fail: walks a list that was made when the process started."""
-        items: list[str] = []
-        for item in self._popular:
-            if len(items) == ask.slate_size:
-                break
-            if item not in ask.exclude:
-                items.append(item)
+        """Cannot fail: walks a list that was made before the request came."""
+        order = self._popular if ask.decision.popular is None else ask.decision.popular
+        items = ask.keep(order)
         return Slate(tuple(items), tuple(1.0 / (place + 1) for place in range(len(items))))
 
     def close(self) -> None:
@@ -100,18 +118,41 @@ class Ladder:
         loop = asyncio.get_running_loop()
         work = loop.run_in_executor(self._executor, recommend, self._baseline, list(asks))
         try:
-            slates: list[Slate | None] = [*await asyncio.wait_for(work, seconds)]
+            slates: list[Slate] = [*await asyncio.wait_for(work, seconds)]
         except Exception as error:
             # Whatever it was, the user is due a slate; the source of the answer counts the failure.
             logger.warning("event=baseline_failed error=%s", type(error).__name__)
             return [None] * len(asks)
-        return slates if len(slates) == len(asks) else [None] * len(asks)
+        if len(slates) != len(asks):
+            return [None] * len(asks)
+        return [self._sound(slate, ask) for slate, ask in zip(slates, asks, strict=True)]
 
-    def _sound(self, slate: Slate, ask: Ask) -> bool:
-        fault = self.fault(slate, ask)
+    def _sound(self, slate: Slate, ask: Ask) -> Slate | None:
+        fault = self.fault(slate, ask, ask.of_recommender)
         if fault is not None:
             logger.warning("event=baseline_invalid_slate fault=%r", fault)
-        return fault is None
+            return None
+        return self.kept(slate, ask, self.most_popular(ask).item_ids)
+
+
+def _rearranged(slate: Slate, items: tuple[str, ...]) -> Slate:
+    """The slate with other places. An item that it did not hold, which was sold or comes from elsewhere, has
+    the score of the one before it, and stands there for certain."""
+    place = {item: number for number, item in enumerate(slate.item_ids)}
+    scores: list[float] = []
+    for item in items:
+        known = place.get(item)
+        before = scores[-1] if scores else max(slate.scores, default=0.0)
+        scores.append(before if known is None else slate.scores[known])
+    whole = all(item in place for item in items)
+    return Slate(
+        items,
+        tuple(scores),
+        tuple(slate.semantic_ids[place[item]] for item in items) if slate.semantic_ids and whole else (),
+        tuple(slate.propensities[place[item]] if item in place else 1.0 for item in items)
+        if slate.propensities
+        else (),
+    )
 
 
 def _codes(semantic_ids: Sequence[Sequence[int]], due: int) -> bool:

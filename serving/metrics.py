@@ -26,8 +26,11 @@ SERVING = (
     names.STEP_SECONDS,
     names.DEGRADED,
     names.LOG_FAILURES,
+    names.FEEDBACK_EVENTS,
     names.SWITCH,
     names.SWITCH_ERRORS,
+    names.POLICY_ERRORS,
+    names.POLICY_EXPIRED,
     names.BUNDLE,
 )
 """What every serving process exposes, whatever its role."""
@@ -48,9 +51,9 @@ class Metrics:
         for metric in SERVING:
             self._register(metric, registry)
 
-    def count(self, metric: names.Metric, *labels: str) -> None:
+    def count(self, metric: names.Metric, *labels: str, times: int = 1) -> None:
         counter = self._counters[metric.name]
-        (counter.labels(*labels) if labels else counter).inc()
+        (counter.labels(*labels) if labels else counter).inc(times)
 
     def observe(self, metric: names.Metric, seconds: float, *labels: str) -> None:
         self._histograms[metric.name].labels(*labels).observe(seconds)
@@ -62,6 +65,10 @@ class Metrics:
         """Looks at the switch when scraped, so that a move shows without any request."""
         for label in POSITIONS:
             self._gauges[names.SWITCH.name].labels(label).set_function(_is_at(position, label))
+
+    def show_policy(self, expired: Callable[[], bool]) -> None:
+        """Looks at the policy when scraped."""
+        self._gauges[names.POLICY_EXPIRED.name].set_function(lambda: float(expired()))
 
     def show_decoding(self, stats: Callable[[], BatcherStats]) -> None:
         """Looks at the batcher's own counts when scraped."""

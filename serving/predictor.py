@@ -12,6 +12,7 @@ from higr.decode.request import Constraints, SlateRequest
 from higr.errors import NotDecoded, Overloaded
 from higr.slate import Slate, UserContext
 from serving.ask import Ask, Made, Refused
+from serving.decision import Decision
 
 logger = logging.getLogger("higr.serving")
 
@@ -25,6 +26,8 @@ class Predictor:
     def __init__(self, recommender: HiGRRecommender, model_version: str, config: BatchConfig) -> None:
         self._recommender, self._version = recommender, model_version
         self._batcher = MicroBatcher(recommender.decode, config)
+        self._registering = asyncio.Lock()
+        self._registered: dict[str, tuple[str, ...]] = {}
 
     @classmethod
     def load(cls, bundle: Bundle, config: BatchConfig) -> "Predictor":
@@ -44,8 +47,16 @@ class Predictor:
         return Made(made, self._version)
 
     async def _one(self, ask: Ask, deadline: float) -> Slate | Refused:
-        request = SlateRequest(ask.context, ask.slate_size, Constraints(exclude=ask.exclude))
+        if ask.decision.popular == ():
+            return Slate((), ())
         try:
+            constraints = Constraints(
+                exclude=ask.exclude,
+                allow=await self._allowed(ask.decision),
+                pinned=ask.pinned,
+                per_category=ask.decision.per_category,
+            )
+            request = SlateRequest(ask.context, ask.slate_size + ask.spare, constraints)
             return await self._batcher.submit(request, deadline)
         except Overloaded:
             return Refused("overloaded")
@@ -55,6 +66,17 @@ class Predictor:
             # This ask alone failed: those beside it have their slates.
             logger.warning("event=decoder_failed error=%s", type(error).__name__)
             return Refused("predictor_error")
+
+    async def _allowed(self, decision: Decision) -> str | None:
+        """Name by which the decoder knows the items that a decision leaves; None: all of them."""
+        if not decision.blocked or decision.popular is None:
+            return None
+        name = ",".join(decision.rules)
+        async with self._registering:
+            if self._registered.get(name) is not decision.popular:
+                await asyncio.to_thread(self._recommender.register, name, decision.popular)
+                self._registered[name] = decision.popular
+        return name
 
     @property
     def stats(self) -> BatcherStats:

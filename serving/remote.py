@@ -1,12 +1,16 @@
 """A predictor at the end of a wire: KServe V1 over HTTP."""
 
 from collections.abc import Sequence
+from dataclasses import replace
+from datetime import datetime
 
 import httpx
 
 from higr.slate import Slate
 from serving.ask import Ask, Made, Refused
+from serving.policy import Policy
 from serving.schemas import (
+    Pin,
     PredictorInstance,
     PredictorRequest,
     PredictorResponse,
@@ -33,7 +37,7 @@ class RemotePredictor:
 
     async def make(self, asks: Sequence[Ask], seconds: float) -> Made:
         body = PredictorRequest(
-            instances=[_instance(ask) for ask in asks], deadline_ms=seconds * 1000
+            instances=[instance_of(ask) for ask in asks], deadline_ms=seconds * 1000
         ).model_dump_json()
         try:
             # httpx's time-outs are per phase; the wait for the whole answer is bounded by the caller.
@@ -58,11 +62,12 @@ def _slate(answer: PredictorSlate) -> Slate | Refused:
     return Slate(tuple(answer.item_ids), tuple(answer.scores), codes)
 
 
-def _instance(ask: Ask) -> PredictorInstance:
+def instance_of(ask: Ask) -> PredictorInstance:
+    """What is sent."""
     context = ask.context
     return PredictorInstance(
         user_id=context.user_id,
-        slate_size=ask.slate_size,
+        slate_size=ask.slate_size + ask.spare,
         context=StoredContext(
             item_ids=list(context.item_ids),
             feedback=[int(level) for level in context.feedback],
@@ -70,15 +75,24 @@ def _instance(ask: Ask) -> PredictorInstance:
             situation=dict(context.situation),
         ),
         exclude_items=sorted(ask.exclude),
+        rules=list(ask.decision.rules),
+        per_category=ask.decision.per_category,
+        pinned=[Pin(position=position, item_id=item) for position, item in ask.pinned.items()],
     )
 
 
-def asks_of(request: PredictorRequest) -> list[Ask]:
-    """The other end of the wire: what the predictor was asked."""
-    return [
-        Ask(i.context.user_context(i.user_id), i.slate_size, frozenset(i.exclude_items))
-        for i in request.instances
-    ]
+def ask_of(instance: PredictorInstance, policy: Policy, now: datetime) -> Ask | None:
+    """The other end of the wire: what was asked; None where by rules that this end does not have."""
+    decision = policy.of_rules(instance.rules, now)
+    if decision is None:
+        return None
+    return Ask(
+        instance.context.user_context(instance.user_id),
+        instance.slate_size,
+        frozenset(instance.exclude_items),
+        replace(decision, per_category=instance.per_category),
+        {pin.position: pin.item_id for pin in instance.pinned},
+    )
 
 
 def response_of(made: Made) -> PredictorResponse:

@@ -6,10 +6,19 @@ taken for no constraint.
 
 from collections.abc import Iterable
 from dataclasses import replace
+from datetime import UTC, datetime
 from typing import Annotated, Any, Literal, Self, TypeVar
 
 import orjson
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import (
+    AwareDatetime,
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 
 from higr.errors import InputError
 from higr.slate import UserContext
@@ -23,8 +32,13 @@ MAX_STORED_HISTORY = 10_000
 """Of one context on its way to the predictor: stored features may be longer than what a client may send."""
 MAX_STORED_PROFILE = 256
 MAX_SITUATION = 16
+MAX_RULES = 1000
+MAX_EVENTS = 500
+AHEAD_SECONDS = 300
+"""How far the clock of a sender of feedback may be ahead."""
 
 Id = Annotated[str, Field(min_length=1, max_length=128)]
+Seconds = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 ProfileValue = Annotated[str, Field(max_length=128)]
 Source = Literal["higr", "baseline", "popular"]
 
@@ -85,6 +99,7 @@ class Instance(Wire):
     surface: Id | None = Field(default=None, description="where the slate is shown: page, tab, device")
     constraints: Constraints = Constraints()
     request_id: Id | None = Field(default=None, description="joins the logs; made here when not given")
+    explain: bool = Field(default=False, description="say which rules of the policy removed what")
 
 
 class PredictRequest(Wire):
@@ -103,6 +118,15 @@ class Item(Wire):
     title: str | None
     category: str | None
     duration_seconds: float | None
+    disclosure: str | None = Field(default=None, description="to be shown with a position that is sold")
+
+
+class Removed(Wire):
+    """What one rule of the policy removed: how many items of the catalogue, the most popular of them."""
+
+    rule: str
+    items: int
+    examples: list[str]
 
 
 class Prediction(Wire):
@@ -113,6 +137,7 @@ class Prediction(Wire):
         fallback_reason: why it was not HiGR; null when it was.
         degraded: made without the user's stored features.
         model_version: the bundle that made it.
+        removed: what the policy removed, where `explain` asked for it.
     """
 
     request_id: str
@@ -122,6 +147,7 @@ class Prediction(Wire):
     fallback_reason: str | None
     degraded: bool
     model_version: str
+    removed: list[Removed] | None = None
 
 
 class PredictResponse(Wire):
@@ -144,6 +170,13 @@ class StoredContext(Context):
         return replace(super().user_context(user_id), situation=self.situation)
 
 
+class Pin(Wire):
+    """An item and the position, from 1, at which it stands."""
+
+    position: int = Field(ge=1, le=MAX_SLATE)
+    item_id: Id
+
+
 class PredictorInstance(Wire):
     """One slate the transformer asks of the predictor: everything is decided already."""
 
@@ -151,6 +184,12 @@ class PredictorInstance(Wire):
     slate_size: int = Field(ge=1, le=MAX_SLATE)
     context: StoredContext
     exclude_items: Annotated[list[str], Field(max_length=MAX_EXCLUDED + MAX_STORED_HISTORY)]
+    rules: Annotated[list[Id], Field(max_length=MAX_RULES)] = Field(
+        default_factory=list,
+        description="rules of the policy that block something here; both have the same file",
+    )
+    per_category: int | None = Field(default=None, ge=1)
+    pinned: Annotated[list[Pin], Field(max_length=MAX_SLATE)] = Field(default_factory=list)
 
 
 class PredictorRequest(Wire):
@@ -176,6 +215,62 @@ class PredictorResponse(Wire):
 
     predictions: list[PredictorSlate]
     model_version: str
+
+
+class FeedbackEvent(Wire):
+    """What became of one item that was shown: a row of `higr.data.logs.FEEDBACK`.
+
+    Attributes:
+        event_id: an event that is sent again under its id is there once.
+        timestamp: when it happened, RFC 3339 with its zone.
+    """
+
+    event_id: Id
+    user_id: Id
+    item_id: Id
+    timestamp: Annotated[AwareDatetime, Field(strict=False)]
+    request_id: Id | None = None
+    position: int | None = Field(default=None, ge=1, le=MAX_SLATE)
+    watch_seconds: Seconds | None = None
+    duration_seconds: Seconds | None = None
+    rating: float | None = Field(default=None, allow_inf_nan=False)
+    clicked: bool | None = None
+    long_view: bool | None = None
+    liked: bool | None = None
+    followed: bool | None = None
+    commented: bool | None = None
+    shared: bool | None = None
+    disliked: bool | None = None
+    surface: Id | None = None
+
+    @field_validator("timestamp", mode="before")
+    @classmethod
+    def _written(cls, value: object) -> object:
+        """pydantic takes a number for seconds of which nobody knows the zone."""
+        if not isinstance(value, str):
+            raise ValueError("a moment as RFC 3339 writes it is due, 2026-03-01T12:00:00Z")
+        return value
+
+    @field_validator("timestamp")
+    @classmethod
+    def _past(cls, moment: datetime) -> datetime:
+        ahead = (moment - datetime.now(UTC)).total_seconds()
+        if ahead > AHEAD_SECONDS:
+            raise ValueError(f"{ahead:.0f} seconds from now; set the clock of the sender")
+        return moment
+
+
+class FeedbackRequest(Wire):
+    """Body of `POST /v1/feedback`."""
+
+    events: Annotated[list[FeedbackEvent], Field(min_length=1, max_length=MAX_EVENTS)]
+
+
+class FeedbackResponse(Wire):
+    """All events are kept: so many now, so many before."""
+
+    accepted: int
+    repeated: int
 
 
 class RequestError(InputError):
@@ -241,6 +336,10 @@ def _path(loc: tuple[int | str, ...]) -> str:
 
 _FIELDS = {
     name
-    for model in (RequestContext, Constraints, Instance, PredictRequest, PredictorInstance, PredictorRequest)
+    for model in (
+        *(RequestContext, Constraints, Instance, PredictRequest),
+        *(Pin, PredictorInstance, PredictorRequest),
+        *(FeedbackEvent, FeedbackRequest),
+    )
     for name in model.model_fields
 }

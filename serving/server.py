@@ -4,6 +4,7 @@ Importing this module imports kserve, which parses `sys.argv`: see `serving.__ma
 """
 
 import copy
+from datetime import UTC, datetime
 from http import HTTPStatus
 from typing import Any
 
@@ -15,10 +16,13 @@ from kserve.model_server import app
 from kserve.protocol.rest import server as rest
 
 from higr import metrics as names
-from serving.ask import SlateMaker
+from serving.ask import Made, Refused, SlateMaker
+from serving.feedback import feedback_router
+from serving.feedback_log import FeedbackLog
 from serving.guard import Guard
+from serving.live_policy import LivePolicy
 from serving.metrics import Metrics
-from serving.remote import asks_of, response_of
+from serving.remote import ask_of, response_of
 from serving.schemas import PredictorRequest, PredictRequest, RequestError, check_sizes, parse
 from serving.transformer import Transformer
 
@@ -64,9 +68,9 @@ class PublicModel(_Model):
 class PredictorModel(_Model):
     """What the transformer calls when it runs apart; clients have no business with it."""
 
-    def __init__(self, name: str, predictor: SlateMaker, max_slate_size: int) -> None:
+    def __init__(self, name: str, predictor: SlateMaker, max_slate_size: int, policy: LivePolicy) -> None:
         super().__init__(name, PredictorRequest)
-        self._predictor, self._max_slate_size = predictor, max_slate_size
+        self._predictor, self._max_slate_size, self._policy = predictor, max_slate_size, policy
 
     async def preprocess(self, payload: Any, headers: dict[str, str] | None = None) -> PredictorRequest:
         request: PredictorRequest = await super().preprocess(payload, headers)
@@ -79,11 +83,23 @@ class PredictorModel(_Model):
         headers: dict[str, str] | None = None,
         response_headers: dict[str, str] | None = None,
     ) -> dict[str, Any]:
-        made = await self._predictor.make(asks_of(payload), payload.deadline_ms / 1000)
-        return response_of(made).model_dump()
+        policy, now = self._policy.policy, datetime.now(UTC)
+        asks = [ask_of(instance, policy, now) for instance in payload.instances]
+        made = await self._predictor.make(
+            [ask for ask in asks if ask is not None], payload.deadline_ms / 1000
+        )
+        slates = iter(made.slates)
+        answers = [Refused("other_policy") if ask is None else next(slates) for ask in asks]
+        return response_of(Made(answers, made.model_version)).model_dump()
 
 
-def serve(model: PublicModel | PredictorModel, http_port: int, metrics: Metrics, max_body_bytes: int) -> None:
+def serve(
+    model: PublicModel | PredictorModel,
+    http_port: int,
+    metrics: Metrics,
+    max_body_bytes: int,
+    feedback: FeedbackLog | None = None,
+) -> None:
     """Serve until SIGTERM or SIGINT; returns when the requests in flight are answered."""
 
     def refuse(error: str, path: str, field: str) -> JSONResponse:
@@ -109,6 +125,8 @@ def serve(model: PublicModel | PredictorModel, http_port: int, metrics: Metrics,
         enable_latency_logging=False,
         grace_period=STOP_GRACE_SECONDS,
     )
+    if feedback is not None:
+        app.include_router(feedback_router(feedback, metrics))
     app.add_exception_handler(RequestError, bad_request)
     app.add_exception_handler(TimeoutError, late)
     # KServe's own two return the text of any exception to the client and log bodies' errors with a trace.

@@ -9,6 +9,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Literal, get_args
 
+from serving.watched import WatchedFile
+
 Position = Literal["auto", "higr", "baseline"]
 POSITIONS: tuple[Position, ...] = get_args(Position)
 
@@ -16,10 +18,9 @@ logger = logging.getLogger("higr.serving")
 
 
 class Switch:
-    """Reads the file again whenever it has changed; costs one `stat` a look.
+    """Reads the file again whenever it has changed.
 
-    A file that is gone or holds anything else leaves the switch where it is. Kubernetes replaces a
-    mounted ConfigMap through a symbolic link, so the link's target is what is compared.
+    A file that is gone or holds anything else leaves the switch where it is.
 
     Args:
         path: the file; none: always `auto`.
@@ -27,28 +28,15 @@ class Switch:
     """
 
     def __init__(self, path: Path | None, on_error: Callable[[], None] = lambda: None) -> None:
-        self._path = path
+        self._file = None if path is None else WatchedFile(path)
         self._on_error = on_error
-        self._seen: tuple[int, int, int] | str | None = "never"
         self._position: Position = "auto"
 
     @property
     def position(self) -> Position:
-        if self._path is None:
-            return self._position
-        mark = self._mark(self._path)
-        if mark != self._seen:
-            self._seen = mark
-            self._take(self._path)
+        if self._file is not None and self._file.changed():
+            self._take(self._file.path)
         return self._position
-
-    @staticmethod
-    def _mark(path: Path) -> tuple[int, int, int] | None:
-        try:
-            found = path.stat()
-        except OSError:
-            return None
-        return found.st_ino, found.st_mtime_ns, found.st_size
 
     def _take(self, path: Path) -> None:
         try:

@@ -18,12 +18,15 @@ from datetime import UTC, datetime
 from higr import metrics as names
 from higr.data.situation import situation_of
 from serving.ask import Ask, Refused, SlateMaker
+from serving.decision import Decision
 from serving.display import Shelf
 from serving.fallback import Answer, Ladder
 from serving.features import Features, Known
+from serving.live_policy import LivePolicy
 from serving.metrics import Metrics
+from serving.policy import Policy
 from serving.prediction_log import PredictionLog
-from serving.schemas import Instance, Prediction, PredictRequest, PredictResponse, check_sizes
+from serving.schemas import Instance, Prediction, PredictRequest, PredictResponse, Removed, check_sizes
 from serving.switch import Switch
 
 logger = logging.getLogger("higr.serving")
@@ -32,6 +35,9 @@ FEATURES_SHARE = 0.2
 """Of the deadline: longest wait for features."""
 FALLBACK_SHARE = 0.25
 """Of the deadline: kept for the ladder when the predictor has used up its own."""
+SPARE = 5
+"""Items that the decoder is asked for beyond the slate where the policy caps creators, of whom it knows
+nothing: as many may fall to the cap."""
 OVERRUN_SHARE = 0.02
 """Of the deadline: a predictor that is still silent so long after its time is given up. Without it the slates
 of a batch would be lost with the one that was late."""
@@ -62,6 +68,7 @@ class Transformer:
         predictor: SlateMaker,
         ladder: Ladder,
         features: Features,
+        policy: LivePolicy,
         switch: Switch,
         metrics: Metrics,
         log: PredictionLog | None,
@@ -69,6 +76,7 @@ class Transformer:
         self._limits, self._version, self._shelf = limits, version, shelf
         self._eligible = frozenset(shelf.eligible)
         self._predictor, self._ladder, self._features = predictor, ladder, features
+        self._policy = policy
         self._switch, self._metrics, self._log = switch, metrics, log
 
     async def answer(self, request: PredictRequest) -> PredictResponse:
@@ -80,17 +88,26 @@ class Transformer:
         started = time.perf_counter()
         sizes = self._sizes(request.instances)
         known = await self._contexts(request.instances)
+        policy, now = self._policy.policy, datetime.now(UTC)
         asks = [
-            Ask(k.context, size, _excluded(instance, k, size, self._eligible))
+            self._ask(instance, k, size, policy, now)
             for k, size, instance in zip(known, sizes, request.instances, strict=True)
         ]
         made = await self._slates(asks, started)
         seconds = time.perf_counter() - started
         predictions = [
-            self._finish(instance, k, answer, version, seconds)
-            for instance, k, (answer, version) in zip(request.instances, known, made, strict=True)
+            self._finish(instance, k, ask, answer, version, policy, seconds)
+            for instance, k, ask, (answer, version) in zip(request.instances, known, asks, made, strict=True)
         ]
         return PredictResponse(predictions=predictions)
+
+    def _ask(self, instance: Instance, known: Known, size: int, policy: Policy, now: datetime) -> Ask:
+        context = known.context
+        decision = policy.decide({**context.profile, **context.situation}, now)
+        excluded = _excluded(instance, known, size, self._eligible, decision)
+        spare = 0 if decision.per_creator is None else min(SPARE, self._limits.max_slate_size - size)
+        pinned = decision.sold(size, excluded, self._eligible)
+        return Ask(context, size, excluded, decision, pinned, spare)
 
     def _sizes(self, instances: Sequence[Instance]) -> list[int]:
         sizes = [instance.slate_size or self._limits.slate_size for instance in instances]
@@ -158,24 +175,36 @@ class Transformer:
             if isinstance(slate, Refused):
                 reasons[row] = slate.reason
                 continue
-            fault = self._ladder.fault(slate, ask)
-            if fault is None:
-                answers[row] = (Answer(slate, "higr", None), made.model_version)
-            else:
+            fault = self._ladder.fault(slate, ask, ask.slate_size + ask.spare)
+            if fault is not None:
                 logger.warning("event=invalid_slate fault=%r", fault)
+                continue
+            kept = self._ladder.kept(slate, ask)
+            if kept is None:
+                reasons[row] = "policy"
+            else:
+                answers[row] = (Answer(kept, "higr", None), made.model_version)
         return answers, reasons
 
     def _finish(
-        self, instance: Instance, known: Known, answer: Answer, version: str, seconds: float
+        self,
+        instance: Instance,
+        known: Known,
+        ask: Ask,
+        answer: Answer,
+        version: str,
+        policy: Policy,
+        seconds: float,
     ) -> Prediction:
         prediction = Prediction(
             request_id=instance.request_id or uuid.uuid4().hex,
             user_id=instance.user_id,
-            items=self._shelf.items(answer.slate),
+            items=self._shelf.items(answer.slate, ask),
             source=answer.source,
             fallback_reason=answer.reason,
             degraded=known.degraded is not None,
             model_version=version,
+            removed=_removed(policy, ask) if instance.explain else None,
         )
         self._metrics.count(names.SLATES, answer.source, answer.reason or "")
         self._metrics.observe(names.REQUEST_SECONDS, seconds, answer.source)
@@ -186,19 +215,34 @@ class Transformer:
         return prediction
 
 
-def _excluded(instance: Instance, known: Known, size: int, eligible: Set[str]) -> frozenset[str]:
-    """What must not be in the slate.
+def _removed(policy: Policy, ask: Ask) -> list[Removed]:
+    return [
+        Removed(rule=rule, items=count, examples=examples)
+        for rule, count, examples in policy.explain(ask.decision)
+    ]
+
+
+def _excluded(
+    instance: Instance, known: Known, size: int, eligible: Set[str], decision: Decision
+) -> frozenset[str]:
+    """What this request leaves out.
 
     Seen items are left out as long as the others fill the slate; else just enough of them come back,
-    those first whose last sight is longest ago. What the client excluded never does.
+    those first whose last sight is longest ago. What the client excluded never does, nor what the policy
+    blocks.
     """
     excluded = frozenset(instance.constraints.exclude_items)
     if not instance.constraints.exclude_seen:
         return excluded
+    allowed = len(eligible) if decision.popular is None else len(decision.popular)
+
+    def shown(item: str) -> bool:
+        return item in eligible and item not in decision.blocked
+
     # By the last time each was seen: latest first, then turned around.
     newest_first = dict.fromkeys(reversed(known.context.item_ids))
-    seen = [item for item in reversed(newest_first) if item in eligible and item not in excluded]
-    unseen = len(eligible) - len(eligible & excluded) - len(seen)
+    seen = [item for item in reversed(newest_first) if shown(item) and item not in excluded]
+    unseen = allowed - sum(shown(item) for item in excluded) - len(seen)
     return excluded.union(known.context.item_ids).difference(seen[: max(0, size - unseen)])
 
 

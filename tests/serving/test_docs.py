@@ -8,7 +8,8 @@ import typer
 
 from serving.__main__ import app
 from serving.metrics import DECODING, SERVING
-from serving.schemas import PredictRequest, PredictResponse, parse
+from serving.policy_file import read_policy
+from serving.schemas import MAX_EVENTS, FeedbackRequest, PredictRequest, PredictResponse, parse
 
 PAGE = (Path(__file__).resolve().parents[2] / "docs" / "serving.md").read_text()
 
@@ -34,6 +35,13 @@ def test_the_request_and_the_answer_parse() -> None:
     PredictResponse.model_validate_json(answer[1])
 
 
+def test_the_feedback_parses() -> None:
+    body = re.search(r"/v1/feedback .*? -d '\n(\{.*?\})'", PAGE, re.DOTALL)
+    assert body is not None
+    parse(FeedbackRequest, json.loads(body[1]))
+    assert f"At most {MAX_EVENTS} events a request" in PAGE
+
+
 def test_the_data_are_where_the_demo_publishes_them() -> None:
     used = set(re.findall(r"--data (\S+)", PAGE))
     assert used == {"runs/demo/data"}
@@ -49,3 +57,12 @@ def test_the_limits_are_those_of_the_code() -> None:
     assert "a client's 500" in PAGE
     assert (MAX_STORED_HISTORY, MAX_HISTORY) == (10_000, 500)
     assert (MAX_INSTANCES, MAX_BODY_BYTES, MAX_EXCLUDED) == (32, 2 * 1024 * 1024, 1000)
+
+
+def test_the_policy_is_one_and_every_kind_is_explained(tmp_path: Path) -> None:
+    text = re.search(r"```yaml\n(.*?)```", PAGE, re.DOTALL)
+    assert text is not None
+    (tmp_path / "policy.yaml").write_text(text[1])
+    rules = read_policy(tmp_path / "policy.yaml").rules
+    section = PAGE.split("## Policy")[1].split("## The switch")[0]
+    assert {rule.kind for rule in rules} == set(re.findall(r"^\| `([a-z_]+)` \| ", section, re.MULTILINE))

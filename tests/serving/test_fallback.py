@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from higr.slate import Slate, UserContext
 from serving.ask import Ask, recommend
-from serving.fallback import Answer, Ladder
+from serving.fallback import Answer, Ladder, popular_first
 
 CATALOGUE = tuple(f"i{n}" for n in range(8))
 NAMES = st.sampled_from([*CATALOGUE, "gone", "disabled", ""])
@@ -46,6 +46,10 @@ class Says:
         return self.slates
 
 
+def ladder_over(baseline: Any, popular: Sequence[str] = ()) -> Ladder:
+    return Ladder(baseline, popular_first(CATALOGUE, popular))
+
+
 def held(answer: Answer, ask: Ask) -> None:
     items = answer.slate.item_ids
     eligible = set(CATALOGUE) - ask.exclude
@@ -62,7 +66,7 @@ def fall(ladder: Ladder, asks: Sequence[Ask], seconds: float = 5) -> list[Answer
 @settings(max_examples=60, deadline=None)
 @given(ask=ASKS, slates=st.lists(SLATES, max_size=2) | GARBAGE)
 def test_any_answer_of_the_baseline_ends_in_a_whole_slate(ask: Ask, slates: Any) -> None:
-    ladder = Ladder(CATALOGUE, Says(slates), ["gone", "i3", "i3", "i1"])
+    ladder = ladder_over(Says(slates), ["gone", "i3", "i3", "i1"])
     (answer,) = fall(ladder, [ask])
     held(answer, ask)
     assert answer.reason == "why"
@@ -72,7 +76,7 @@ def test_any_answer_of_the_baseline_ends_in_a_whole_slate(ask: Ask, slates: Any)
 @settings(max_examples=200, deadline=None)
 @given(ask=ASKS, slate=SLATES)
 def test_what_is_found_without_fault_holds_the_contract(ask: Ask, slate: Slate) -> None:
-    if Ladder(CATALOGUE, Says([]), []).fault(slate, ask) is None:
+    if ladder_over(Says([])).fault(slate, ask, ask.slate_size) is None:
         held(Answer(slate, "higr", None), ask)
 
 
@@ -95,26 +99,26 @@ def test_what_is_found_without_fault_holds_the_contract(ask: Ask, slate: Slate) 
 )
 def test_fault(slate: Slate, fault: str | None) -> None:
     ask = Ask(UserContext("u"), 2, frozenset({"i7"}))
-    assert Ladder(CATALOGUE, Says([]), []).fault(slate, ask) == fault
+    assert ladder_over(Says([])).fault(slate, ask, ask.slate_size) == fault
 
 
 def test_a_sound_baseline_is_served_and_a_failing_one_gives_way_to_popular_items() -> None:
     ask = Ask(UserContext("u"), 2, frozenset({"i3"}))
     sound = Slate(("i5", "i6"), (0.2, 0.1))
-    assert fall(Ladder(CATALOGUE, Says([sound]), ["i3", "i2"]), [ask]) == [Answer(sound, "baseline", "why")]
+    assert fall(ladder_over(Says([sound]), ["i3", "i2"]), [ask]) == [Answer(sound, "baseline", "why")]
     for says in (RuntimeError("boom"), [Slate(("i3", "i6"), (0.2, 0.1))], []):
-        (answer,) = fall(Ladder(CATALOGUE, Says(says), ["i3", "i2"]), [ask])
+        (answer,) = fall(ladder_over(Says(says), ["i3", "i2"]), [ask])
         assert (answer.source, answer.slate.item_ids) == ("popular", ("i2", "i0"))
 
 
 def test_no_time_left_is_popular_items_at_once() -> None:
-    (answer,) = fall(Ladder(CATALOGUE, Says([Slate(("i5",), (0.2,))]), []), [Ask(UserContext("u"), 1)], 0)
+    (answer,) = fall(ladder_over(Says([Slate(("i5",), (0.2,))])), [Ask(UserContext("u"), 1)], 0)
     assert answer.source == "popular"
 
 
 def test_warm_up_does_not_hide_a_broken_baseline() -> None:
     with pytest.raises(RuntimeError, match="boom"):
-        Ladder(CATALOGUE, Says(RuntimeError("boom")), []).warm_up(1)
+        ladder_over(Says(RuntimeError("boom"))).warm_up(1)
 
 
 def test_asks_of_several_sizes_keep_their_order() -> None:

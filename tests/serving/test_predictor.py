@@ -3,6 +3,7 @@
 import asyncio
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any, cast
 
 import pytest
@@ -11,6 +12,7 @@ from higr.config import BatchConfig
 from higr.decode.request import SlateRequest
 from higr.slate import Slate, UserContext
 from serving.ask import Ask, Refused
+from serving.decision import ANYTHING, Decision
 from serving.predictor import Predictor
 
 
@@ -20,6 +22,10 @@ class Decoder:
     def __init__(self, seconds: float = 0.0) -> None:
         self.seconds = seconds
         self.batches: list[list[SlateRequest]] = []
+        self.registered: list[tuple[str, tuple[str, ...]]] = []
+
+    def register(self, name: str, items: Sequence[str]) -> None:
+        self.registered.append((name, tuple(items)))
 
     def decode(self, requests: Sequence[SlateRequest]) -> list[Slate]:
         self.batches.append(list(requests))
@@ -77,4 +83,34 @@ def test_what_is_late_is_a_reason_too() -> None:
 def test_no_time_at_all(seconds: float) -> None:
     decoder = Decoder()
     assert made(over(decoder), ["a"], seconds) == ["deadline"]
+    assert not decoder.batches
+
+
+def test_what_a_policy_leaves_is_registered_once_and_again_when_it_has_changed() -> None:
+    decoder = Decoder()
+    predictor = over(decoder)
+    today = Decision(("fresh", "recalled"), frozenset("x"), ("a", "b"), per_category=2)
+    tomorrow = replace(today, blocked=frozenset("xb"), popular=("a",))
+
+    async def ask() -> None:
+        for decision in (ANYTHING, today, today, tomorrow):
+            ask = Ask(
+                UserContext("a"), 2, frozenset(), decision, {1: "b"} if decision is today else {}, spare=3
+            )
+            await predictor.make([ask], 5.0)
+
+    asyncio.run(ask())
+    assert decoder.registered == [("fresh,recalled", ("a", "b")), ("fresh,recalled", ("a",))]
+    requests = [request for batch in decoder.batches for request in batch]
+    assert [request.constraints.allow for request in requests] == [None, *["fresh,recalled"] * 3]
+    assert [request.constraints.per_category for request in requests] == [None, 2, 2, 2]
+    assert [dict(request.constraints.pinned) for request in requests] == [{}, {1: "b"}, {1: "b"}, {}]
+    assert {request.slate_size for request in requests} == {5}
+
+
+def test_where_everything_is_blocked_nothing_is_decoded() -> None:
+    decoder = Decoder()
+    ask = Ask(UserContext("a"), 2, decision=Decision(("all",), frozenset("ab"), ()))
+    made = asyncio.run(over(decoder).make([ask], 5.0))
+    assert list(made.slates) == [Slate((), ())]
     assert not decoder.batches

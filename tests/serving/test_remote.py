@@ -1,15 +1,35 @@
 """What a predictor at the other end of a socket can do wrong."""
 
 import asyncio
+from dataclasses import replace
+from datetime import UTC, datetime
 
+import pyarrow as pa
 import pytest
 
+from higr.data.schemas import ITEMS
 from higr.slate import Slate, UserContext
 from serving.ask import Ask, Made, Refused
-from serving.remote import RemotePredictor, asks_of, response_of
+from serving.policy import Policy
+from serving.policy_file import Block, PolicyFile
+from serving.remote import RemotePredictor, ask_of, instance_of, response_of
 from serving.schemas import PredictorRequest
 
-ASK = Ask(UserContext("u", ("a",), (2,), {"age": "18"}, {"surface": "feed"}), 2, frozenset({"b"}))
+ROWS = {
+    **{field.name: pa.nulls(3, field.type) for field in ITEMS},
+    "item_id": ["a", "c", "d"],
+    "category": ["x", "x", "y"],
+}
+NOW = datetime(2026, 1, 2, tzinfo=UTC)
+RULE = Block(name="no-a", kind="block", items=("a",))
+POLICY = Policy(PolicyFile(rules=(RULE,)), pa.table(ROWS, schema=ITEMS), ["c", "a", "d"])
+ASK = Ask(
+    UserContext("u", ("a",), (2,), {"age": "18"}, {"surface": "feed"}),
+    2,
+    frozenset({"b"}),
+    replace(POLICY.decide({}, NOW), per_category=3),
+    {1: "d"},
+)
 GOOD = (
     b'{"predictions": [{"item_ids": ["c", "d"], "scores": [1.0, 0.5], "semantic_ids": [[1, 2], [3, 4]]}], '
     b'"model_version": "v"}'
@@ -52,7 +72,13 @@ def test_a_good_answer_is_read_and_all_that_was_asked_is_sent() -> None:
     for part in (b'"user_id":"u"', b'"slate_size":2', b'"exclude_items":["b"]', b'"deadline_ms":300'):
         assert part in sent
     body = sent.partition(b"\r\n\r\n")[2]
-    assert asks_of(PredictorRequest.model_validate_json(body)) == [ASK]  # the other end sees what was asked
+    (instance,) = PredictorRequest.model_validate_json(body).instances
+    assert ask_of(instance, POLICY, NOW) == ASK  # the other end sees what was asked
+
+
+def test_a_rule_that_the_other_end_does_not_have() -> None:
+    newer = replace(ASK, decision=replace(ASK.decision, rules=("no-a", "newer")))
+    assert ask_of(instance_of(newer), POLICY, NOW) is None
 
 
 def test_a_refusal_arrives_beside_the_slates_of_others() -> None:

@@ -5,14 +5,18 @@ predictor    stopped, killed and started again
 transformer  in front of it: its feature store is missing, its switch is moved
 """
 
+import json
 import signal
 import socket
 import time
+from collections import Counter
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import httpx
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 from typer.testing import CliRunner
@@ -44,10 +48,16 @@ def servers(
 ) -> Iterator[dict[str, Server]]:
     """All three, started side by side."""
     (workshop / "switch").write_text("auto")
+    (workshop / "policy.yaml").write_text("rules: []")
     common = ["--bundle", str(bundle.path), "--deadline-ms", str(DEADLINE_MS)]
     made = {
         "embedded": Server(
-            workshop, "higr", [*common, "--features", str(store), "--log-dir", str(workshop / "log")]
+            workshop,
+            "higr",
+            [
+                *[*common, "--features", str(store), "--log-dir", str(workshop / "log")],
+                *["--feedback-dir", str(workshop / "feedback")],
+            ],
         ),
         "predictor": predictor(workshop, bundle, ports[0]),
         "transformer": Server(
@@ -57,6 +67,7 @@ def servers(
                 *[*common, "--role", "transformer", "--model_name", "higr"],
                 *["--predictor_host", f"127.0.0.1:{ports[0]}"],
                 *["--features", str(workshop / "no-store"), "--switch", str(workshop / "switch")],
+                *["--policy", str(workshop / "policy.yaml")],
             ],
         ),
     }
@@ -70,7 +81,8 @@ def servers(
 
 
 def predictor(folder: Path, bundle: Bundle, port: int) -> Server:
-    return Server(folder, "higr-predictor", ["--bundle", str(bundle.path), "--role", "predictor"], port)
+    arguments = ["--bundle", str(bundle.path), "--role", "predictor", "--policy", str(folder / "policy.yaml")]
+    return Server(folder, "higr-predictor", arguments, port)
 
 
 @pytest.fixture
@@ -187,6 +199,10 @@ def test_good_bodies_are_taken_whatever_their_content_type(embedded: Server, con
     assert len(answer.json()["predictions"][0]["items"]) == 5
 
 
+def test_without_a_folder_there_is_no_feedback(servers: dict[str, Server]) -> None:
+    assert servers["transformer"].client.post("/v1/feedback", json={"events": []}).status_code == 404
+
+
 def test_what_is_not_served_is_4xx(embedded: Server) -> None:
     tensor = {"name": "x", "shape": [1], "datatype": "BYTES", "data": ["u"]}
     answer = embedded.client.post("/v2/models/higr/infer", json={"inputs": [tensor]})
@@ -213,6 +229,82 @@ def test_the_predictor_refuses_a_slate_longer_than_its_model_plans(servers: dict
         assert (answer.status_code, answer.json()["field"]) == (400, "instances[1].slate_size")
         assert f"{size} is more than the 10 items" in answer.json()["error"]
     assert servers["predictor"].post({"instances": [{**instance, "slate_size": 10}]}).status_code == 200
+
+
+def test_feedback_is_kept_once_and_bad_feedback_names_its_field(embedded: Server, workshop: Path) -> None:
+    (shown,) = embedded.predict({"user_id": "u", "request_id": "with-feedback"})
+    event = {
+        "event_id": "e1",
+        "user_id": "u",
+        "item_id": shown["items"][0]["item_id"],
+        "clicked": True,
+        "request_id": "with-feedback",
+        "position": 1,
+        "timestamp": "2026-03-01T12:00:00+01:00",
+    }
+    send = partial(embedded.client.post, "/v1/feedback")
+    assert send(json={"events": [event, {**event, "event_id": "e2"}]}).json() == {
+        "accepted": 2,
+        "repeated": 0,
+    }
+    assert send(json={"events": [event]}).json() == {"accepted": 0, "repeated": 1}
+    for bad, field in [
+        ({"events": []}, "events"),
+        ({"events": [{**event, "event": 1}]}, "events[0].event"),
+        ({"events": [event, {**event, "timestamp": "2026-03-01T12:00:00"}]}, "events[1].timestamp"),
+        ({"events": [{**event, "timestamp": 1772366400}]}, "events[0].timestamp"),
+        ({"events": [{**event, "timestamp": "2999-01-01T00:00:00Z"}]}, "events[0].timestamp"),
+        ({"events": [{**event, "watch_seconds": -1}]}, "events[0].watch_seconds"),
+    ]:
+        answer = send(json=bad)
+        assert (answer.status_code, answer.json()["field"]) == (400, field)
+    for body in (b"{", b"\x00", b'{"events": [{"event_id": "e3", "watch_seconds": NaN}]}'):
+        assert send(content=body).status_code == 400
+    outcomes = {
+        dict(k[1])["outcome"]: v
+        for k, v in embedded.metrics().items()
+        if k[0] == "higr_feedback_events_total"
+    }
+    assert outcomes == {"accepted": 2, "repeated": 1}
+    assert (workshop / "feedback" / "journal.sqlite").exists()
+
+
+def test_a_policy_that_changes_holds_at_once_in_both_processes(
+    servers: dict[str, Server], workshop: Path, bundle: Bundle
+) -> None:
+    (before,) = servers["transformer"].predict({"user_id": "u", "slate_size": 8})
+    taken = before["items"][0]["category"]
+    sold = bundle.items.filter(pc.not_equal(bundle.items["category"], taken))["item_id"][0].as_py()
+    rules = [
+        {"name": "taken-away", "kind": "block", "categories": [taken], "unless": {"staff": ["yes"]}},
+        {"name": "two-each", "kind": "at_most", "items": 2, "per": "category"},
+        {"name": "sold", "kind": "sponsored", "position": 2, "items": [sold], "disclosure": "Ad"},
+    ]
+    try:
+        _replace(workshop / "policy.yaml", json.dumps({"rules": rules}))
+        (after,) = servers["transformer"].predict({"user_id": "u", "slate_size": 8, "explain": True})
+        categories = Counter(item["category"] for item in after["items"])
+        assert (after["source"], len(after["items"])) == ("higr", 8)
+        assert taken not in categories
+        assert max(categories.values()) <= 2
+        assert (after["items"][1]["item_id"], after["items"][1]["disclosure"]) == (sold, "Ad")
+        assert [rule["rule"] for rule in after["removed"]] == ["taken-away"]
+        context = {"profile": {"staff": "yes"}}
+        (staff,) = servers["transformer"].predict({"user_id": "u", "slate_size": 8, "context": context})
+        assert taken in {item["category"] for item in staff["items"]}
+        _replace(workshop / "policy.yaml", "rules: [")
+        (kept,) = servers["transformer"].predict({"user_id": "u", "slate_size": 8})
+        assert taken not in {item["category"] for item in kept["items"]}
+        assert servers["transformer"].metrics()["higr_policy_errors_total", frozenset()] == 1
+    finally:
+        _replace(workshop / "policy.yaml", "rules: []")
+
+
+def _replace(path: Path, text: str) -> None:
+    """As Kubernetes does: never half a file."""
+    aside = path.with_suffix(".new")
+    aside.write_text(text)
+    aside.replace(path)
 
 
 @pytest.mark.parametrize("name", ["embedded", "predictor"])
@@ -244,6 +336,8 @@ def test_apart_the_transformer_serves_what_the_predictor_makes(
     servers: dict[str, Server], bundle: Bundle
 ) -> None:
     """And without its feature store it goes on, degraded; with a context it needs none."""
+    failed = "higr_degraded_requests_total", frozenset({("reason", "store_failed")})
+    before = servers["transformer"].metrics().get(failed, 0)
     asked = {"user_id": "u", "slate_size": 7, "constraints": {"exclude_items": ["v0000000"]}}
     (apart,) = servers["transformer"].predict(asked)
     (together,) = servers["embedded"].predict(asked)
@@ -251,8 +345,7 @@ def test_apart_the_transformer_serves_what_the_predictor_makes(
     assert apart["items"] == together["items"]
     (given,) = servers["transformer"].predict({**asked, "context": {"profile": {"age": "18"}}})
     assert (given["source"], given["degraded"]) == ("higr", False)
-    samples = servers["transformer"].metrics()
-    assert samples["higr_degraded_requests_total", frozenset({("reason", "store_failed")})] == 1
+    assert servers["transformer"].metrics()[failed] == before + 1
 
 
 def test_the_switch_decides_from_the_next_request_on(transformer: Server, workshop: Path) -> None:

@@ -1,9 +1,12 @@
 """The transformer without a server: real bundle, real ladder; the predictor behind it misbehaves."""
 
 import asyncio
+import json
 import random
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any, cast
 
 import pytest
@@ -17,8 +20,9 @@ from higr.data.situation import situation_of
 from higr.slate import Slate, UserContext
 from serving.ask import Ask, Made, Refused
 from serving.display import Card, Shelf
-from serving.fallback import Ladder
+from serving.fallback import Ladder, popular_first
 from serving.features import Known, NoFeatures
+from serving.live_policy import LivePolicy
 from serving.metrics import Metrics
 from serving.predictor import Predictor
 from serving.schemas import PredictRequest, PredictResponse, RequestError, parse
@@ -57,8 +61,9 @@ SEEN = "v0000003"
 class Bench:
     def __init__(self, bundle: Bundle) -> None:
         self.shelf = Shelf.of(bundle)
-        self.popular = bundle.baseline.popularity.item_ids
-        self.ladder = Ladder(self.shelf.eligible, bundle.baseline, self.popular)
+        self.items = bundle.items
+        self.popular = popular_first(self.shelf.eligible, bundle.baseline.popularity.item_ids)
+        self.ladder = Ladder(bundle.baseline, self.popular)
         self.registry = CollectorRegistry()
         self.metrics = Metrics(self.registry)
         self.rows: list[dict[str, Any]] = []
@@ -76,6 +81,7 @@ class Bench:
         features: Any = None,
         switch: Any = None,
         ladder: Any = None,
+        policy: Path | None = None,
     ) -> PredictResponse:
         transformer = Transformer(
             limits=Limits(deadline=2.0, slate_size=4, max_slate_size=10),
@@ -84,6 +90,7 @@ class Bench:
             predictor=predictor,
             ladder=ladder or self.ladder,
             features=features or NoFeatures(),
+            policy=LivePolicy(policy, self.items, self.popular),
             switch=switch or Switch(None),
             metrics=self.metrics,
             log=self,  # type: ignore[arg-type]
@@ -239,7 +246,7 @@ def rungs(lasting: Bench, bundle: Bundle) -> Iterator[dict[str, tuple[Any, Ladde
     """Each rung of the ladder as the one that answers: what the predictor does, and what is below it."""
     predictor = Predictor.load(bundle, BatchConfig())
     predictor.warm_up(4)
-    bottom = Ladder(lasting.shelf.eligible, cast(Any, None), lasting.popular)
+    bottom = Ladder(cast(Any, None), lasting.popular)
     yield {
         "higr": (predictor, lasting.ladder),
         "baseline": (Scripted(boom), lasting.ladder),
@@ -295,10 +302,125 @@ def test_who_has_seen_nearly_everything_sees_the_oldest_again(
     assert set(shown) - set(oldest_first) <= fresh
 
 
+CATEGORIES = ("Comedy", "Cooking", "Fitness", "Gaming", "Music")
+RULES = st.one_of(
+    st.fixed_dictionaries(
+        {"kind": st.just("block")},
+        optional={
+            "items": st.lists(st.integers(0, 199).map("v{:07d}".format), min_size=1, max_size=150),
+            "categories": st.lists(st.sampled_from(CATEGORIES), min_size=1, max_size=5),
+        },
+    ).filter(lambda rule: len(rule) > 1),
+    st.builds(
+        lambda most, per: {"kind": "at_most", "items": most, "per": per},
+        st.integers(1, 3),
+        st.sampled_from(["category", "creator"]),
+    ),
+    st.builds(
+        lambda position, items: {
+            "kind": "sponsored",
+            "position": position,
+            "items": items,
+            "disclosure": "Sponsored",
+        },
+        st.integers(1, 6),
+        st.lists(st.integers(0, 210).map("v{:07d}".format), min_size=1, max_size=3),
+    ),
+)
+
+
+@pytest.mark.parametrize("rung", ["higr", "baseline", "popular"])
+@settings(max_examples=40, deadline=None)
+@given(
+    rules=st.lists(RULES, max_size=5),
+    size=st.integers(1, 10),
+    seen=st.lists(st.integers(0, 199).map("v{:07d}".format), max_size=30),
+)
+def test_no_slate_of_any_rung_breaks_the_policy(
+    rungs: dict[str, tuple[Any, Ladder]],
+    lasting: Bench,
+    workshop: Path,
+    rung: str,
+    rules: list[dict[str, Any]],
+    size: int,
+    seen: list[str],
+) -> None:
+    path = workshop / "any-policy.yaml"
+    named = [{"name": f"r{number}", **rule} for number, rule in enumerate(rules)]
+    path.write_text(json.dumps({"rules": named}))
+    predictor, ladder = rungs[rung]
+    instance = {"user_id": "u", "slate_size": size, "explain": True}
+    instance["context"] = {"item_ids": seen, "feedback": [1] * len(seen)}
+    (prediction,) = lasting.ask(predictor, instance, ladder=ladder, policy=path).predictions
+    shown = [item.item_id for item in prediction.items]
+
+    ids, *attributes = (lasting.items[n].to_pylist() for n in ("item_id", "category", "creator_id"))
+    of = {n: dict(zip(ids, v, strict=True)) for n, v in zip(("category", "creator"), attributes, strict=True)}
+    blocked = {
+        item
+        for rule in rules
+        if rule["kind"] == "block"
+        for item in lasting.shelf.eligible
+        if item in rule.get("items", ()) or of["category"][item] in rule.get("categories", ())
+    }
+    caps = [(rule["per"], rule["items"]) for rule in rules if rule["kind"] == "at_most"]
+    assert blocked.isdisjoint(shown)
+    assert len(set(shown)) == len(shown)
+    for per, most in caps:
+        assert max(Counter(of[per][item] for item in shown).values(), default=0) <= most
+    if not caps:
+        assert len(shown) == min(size, len(lasting.shelf.eligible) - len(blocked))
+    for item in prediction.items:
+        if item.disclosure is not None:
+            assert item.item_id in [i for r in rules if r["kind"] == "sponsored" for i in r["items"]]
+    assert prediction.removed is not None
+    assert {r.rule: r.items for r in prediction.removed} == {
+        f"r{number}": count
+        for number, rule in enumerate(rules)
+        if (count := len(blocked_by(rule, of["category"]))) > 0
+    }
+
+
+def blocked_by(rule: dict[str, Any], category: dict[str, str]) -> set[str]:
+    if rule["kind"] != "block":
+        return set()
+    return {
+        item
+        for item, own in category.items()
+        if item in rule.get("items", ()) or own in rule.get("categories", ())
+    }
+
+
+def test_a_sold_position_says_so(bench: Bench, bundle: Bundle, tmp_path: Path) -> None:
+    path = tmp_path / "policy.yaml"
+    path.write_text(
+        "rules: [{name: s, kind: sponsored, position: 2, items: [gone, v0000100], disclosure: Sponsored}]"
+    )
+    for predictor in (Predictor.load(bundle, BatchConfig()), Scripted(boom), Scripted(first_eligible)):
+        (prediction,) = bench.ask(predictor, {"user_id": "u"}, policy=path).predictions
+        assert [item.disclosure for item in prediction.items] == [None, "Sponsored", None, None]
+        assert prediction.items[1].item_id == "v0000100"
+    assert prediction.source == "higr"  # who knew nothing of the slot: the others moved
+    assert [item.item_id for item in prediction.items] == ["v0000000", "v0000100", "v0000001", "v0000002"]
+    assert [item.score for item in prediction.items] == [0.0, 0.0, -1.0, -2.0]
+
+
+def test_a_predictor_that_cannot_keep_to_the_policy_gives_way(bench: Bench, tmp_path: Path) -> None:
+    path = tmp_path / "policy.yaml"
+    path.write_text("rules: [{name: one-each, kind: at_most, items: 1, per: category}]")
+    rows = bench.items.select(["item_id", "category"]).to_pylist()
+    same = [row["item_id"] for row in rows if row["category"] == rows[0]["category"]]
+    predictor = Scripted(lambda asks: [Slate(tuple(same[: asks[0].slate_size]), (0.0,) * 4)])
+    (prediction,) = bench.ask(predictor, {"user_id": "u"}, policy=path).predictions
+    assert (prediction.source, prediction.fallback_reason) == ("baseline", "policy")
+    assert len({item.category for item in prediction.items}) == 4
+
+
 def test_a_disabled_item_does_not_come_back(bench: Bench) -> None:
     cards = {item: Card(None, None, None, (0, 0, 0)) for item in ("a", "b", "c", "d")}
     bench.shelf = Shelf(cards, frozenset({"a"}))
-    bench.ladder = Ladder(bench.shelf.eligible, cast(Any, None), ())
+    bench.popular = bench.shelf.eligible
+    bench.ladder = Ladder(cast(Any, None), bench.popular)
     predictor = Scripted(boom)
     seen = {"item_ids": ["a", "b", "c", "b"], "feedback": [2] * 4}
     (prediction,) = bench.ask(predictor, {"user_id": "u", "slate_size": 2, "context": seen}).predictions

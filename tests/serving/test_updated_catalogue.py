@@ -21,8 +21,9 @@ from higr.decode.recommender import HiGRRecommender
 from higr.slate import Slate, UserContext
 from serving.ask import Ask, Made
 from serving.display import Shelf
-from serving.fallback import Ladder
+from serving.fallback import Ladder, popular_first
 from serving.features import NoFeatures
+from serving.live_policy import LivePolicy
 from serving.metrics import Metrics
 from serving.predictor import Predictor
 from serving.schemas import Prediction, PredictRequest, parse
@@ -76,7 +77,8 @@ def predictor(updated: Bundle, recommender: HiGRRecommender) -> Predictor:
 
 def answer(bundle: Bundle, predictor: Any, baseline: Any, instance: dict[str, Any]) -> Prediction:
     shelf = Shelf.of(bundle)
-    ladder = Ladder(shelf.eligible, baseline, bundle.baseline.popularity.item_ids)
+    popular = popular_first(shelf.eligible, bundle.baseline.popularity.item_ids)
+    ladder = Ladder(baseline, popular)
     transformer = Transformer(
         limits=Limits(deadline=5.0, slate_size=5, max_slate_size=10),
         version=bundle.version,
@@ -84,6 +86,7 @@ def answer(bundle: Bundle, predictor: Any, baseline: Any, instance: dict[str, An
         predictor=predictor,
         ladder=ladder,
         features=NoFeatures(),
+        policy=LivePolicy(None, bundle.items, popular),
         switch=Switch(None),
         metrics=Metrics(CollectorRegistry()),
         log=None,
