@@ -15,13 +15,12 @@ from higr.catalog import Catalog
 from higr.config import ModelConfig
 from higr.decode.beam import Beams, beam_search, follow
 from higr.decode.sampling import Draws
-from higr.eligibility import Asked, Eligibility, pick_items
+from higr.eligibility import Eligibility, pick_items
 from higr.errors import InputError
 from higr.model.embedding import CodeEmbedding
 from higr.model.higr import Context
 from higr.model.inputs import ContextBatch, ProfileVocabulary
 from higr.model.layers import Caches
-from higr.prefix_tree import PrefixTree
 
 
 class SlateModel(Protocol):
@@ -123,7 +122,7 @@ def fill_slates(
     wanted = torch.arange(longest) < torch.tensor(list(sizes)).view(-1, 1)  # (B, M)
     slots, scores = [torch.zeros(rows, 0, dtype=torch.int64)], [torch.zeros(rows, 0)]
     propensities = None if draws is None else torch.zeros(rows, longest)
-    spread = None if draws is None else draws.diversity
+    spread, search = None if draws is None else draws.diversity, item_search(model)
     caches: Caches | None = None
     chosen: Tensor | None = None
     for position in range(first):
@@ -131,9 +130,7 @@ def fill_slates(
         chosen = _embedded(model, catalog, before[:, position]) if before is not None else None
     for position in range(longest):
         plan, caches = model.plan_step(context, first + position, chosen, caches)  # (B, C)
-        beams = search_item(
-            model, context, first + position, plan, eligibility, width, cold_discount, widths, spread
-        )
+        beams = search(context, first + position, plan, eligibility, width, cold_discount, widths, spread)
         score, leaves = beams.scores[:, 0], beams.leaves[:, 0]
         if draws is not None and propensities is not None:
             which, propensities[:, position] = draws.pick(position, beams.scores)
@@ -163,44 +160,50 @@ def _beam_widths(beam_width: int | Sequence[int], rows: int) -> tuple[int, Tenso
     return max(widths, default=1), None if alike else torch.tensor(widths)
 
 
-@runtime_checkable
-class ItemSearcher(Protocol):
-    """A `SlateModel` that searches for an item by itself."""
+class ItemSearch(Protocol):
+    """The search for the item of one position."""
 
-    def search_item(
+    def __call__(
         self,
         context: Context,
         position: int,
         plan: Tensor,
-        tree: PrefixTree,
-        asked: Asked,
+        eligibility: Eligibility,
         width: int,
-        cold_discount: float,
-        widths: Tensor | None,
-        spread: Tensor | None,
+        cold_discount: float = 0.0,
+        widths: Tensor | None = None,
+        spread: Tensor | None = None,
     ) -> Beams:
-        """See `search_item` of this module."""
+        """plan: (B, C); all else as of `beam_search`."""
         ...
 
 
-def search_item(
-    model: SlateModel,
-    context: Context,
-    position: int,
-    plan: Tensor,
-    eligibility: Eligibility,
-    width: int,
-    cold_discount: float = 0.0,
-    widths: Tensor | None = None,
-    spread: Tensor | None = None,
-) -> Beams:
-    """The best items of one position; plan: (B, C); all else as of `beam_search`."""
+@runtime_checkable
+class ItemSearcher(Protocol):
+    """A `SlateModel` that searches by itself."""
+
+    search_item: ItemSearch
+
+
+def item_search(model: SlateModel) -> ItemSearch:
+    """The model's own, or `beam_search` around its steps."""
     if isinstance(model, ItemSearcher):
-        return model.search_item(
-            context, position, plan, eligibility.tree, eligibility.asked, width, cold_discount, widths, spread
-        )
-    step = ItemStep(model, context, position, plan)
-    return beam_search(eligibility, width, step, cold_discount, widths, spread)
+        return model.search_item
+
+    def search(
+        context: Context,
+        position: int,
+        plan: Tensor,
+        eligibility: Eligibility,
+        width: int,
+        cold_discount: float = 0.0,
+        widths: Tensor | None = None,
+        spread: Tensor | None = None,
+    ) -> Beams:
+        step = ItemStep(model, context, position, plan)
+        return beam_search(eligibility, width, step, cold_discount, widths, spread)
+
+    return search
 
 
 class ItemStep:

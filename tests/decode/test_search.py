@@ -12,7 +12,7 @@ from higr.decode.engines.int8 import Int8HiGR
 from higr.decode.engines.native import Scratch
 from higr.decode.engines.search import Kernels
 from higr.decode.request import Constraints
-from higr.decode.slate import ItemStep, search_item
+from higr.decode.slate import ItemStep, item_search
 from higr.eligibility import Eligibility, EligibleMask, Exclusions, pick_items
 from higr.model.inputs import encode_contexts
 from higr.prefix_tree import Layout, PrefixTree
@@ -185,7 +185,7 @@ def test_a_search_in_one_call_is_the_search_step_by_step(
     with torch.inference_mode():
         plan = torch.randn(len(sound), engine.config.width, generator=torch.Generator().manual_seed(seed))
         for position in range(min(SLATE, max(size for _, size in sound))):
-            found = search_item(engine, context, position, plan, asked, width, 0.0, widths, spread)
+            found = item_search(engine)(context, position, plan, asked, width, 0.0, widths, spread)
             step = ItemStep(engine, context, position, plan)
             due = beam_search(asked, width, step, 0.0, widths, spread)
             torch.testing.assert_close(found.scores, due.scores, atol=1e-4, rtol=1e-4)
@@ -209,4 +209,4 @@ def test_what_does_not_belong_together_is_refused(kernels: Kernels) -> None:
     batch = encode_contexts(users, catalog, engine.profiles, engine.config)
     context, plan = engine.encode(batch, catalog.code_tensor), torch.zeros(1, engine.config.width)
     with pytest.raises(ValueError, match="1 plans, but rows, bias, keys or a tree of others"):
-        search_item(engine, context, 0, plan, Exclusions(tree, [[]] * 2, 0), 1)
+        item_search(engine)(context, 0, plan, Exclusions(tree, [[]] * 2, 0), 1)

@@ -11,8 +11,8 @@ from torch import Tensor
 
 from higr.decode.beam import Beams
 from higr.decode.engines.native import Int8Linear, Int8Stack, Past, Scratch, bias_of, stack_of
-from higr.decode.engines.search import ItemSearch, Kernels
-from higr.eligibility import Asked
+from higr.decode.engines.search import GeneratorSearch, Kernels
+from higr.eligibility import Eligibility
 from higr.errors import EngineError
 from higr.model.embedding import CodeEmbedding
 from higr.model.encoder import ContextEncoder
@@ -20,7 +20,6 @@ from higr.model.higr import Context, HiGR
 from higr.model.inputs import ContextBatch
 from higr.model.layers import Caches, Decoder, EncoderBlock
 from higr.peers.onerec import Encoded, OneRec
-from higr.prefix_tree import PrefixTree
 
 
 def check_weights(model: HiGR | OneRec) -> None:
@@ -73,7 +72,7 @@ class Int8HiGR:
         self._heads = [Int8Linear(head, scratch) for head in generator.head.detach()]
         kernels, embedding = Kernels(scratch), model.embedding.table.weight.detach()
         self._searches = [
-            ItemSearch(kernels, items, self._preference, self._heads, self._levels, embedding, scratch)
+            GeneratorSearch(kernels, items, self._preference, self._heads, self._levels, embedding, scratch)
             for items in self._items
         ]
 
@@ -104,18 +103,17 @@ class Int8HiGR:
         context: Context,
         position: int,
         plan: Tensor,
-        tree: PrefixTree,
-        asked: Asked,
+        eligibility: Eligibility,
         width: int,
-        cold_discount: float,
-        widths: Tensor | None,
-        spread: Tensor | None,
+        cold_discount: float = 0.0,
+        widths: Tensor | None = None,
+        spread: Tensor | None = None,
     ) -> Beams:
-        """See `higr.decode.slate.search_item`."""
+        """See `higr.decode.slate.ItemSearch`."""
         which = 0 if len(self._items) == 1 else position
         keys = context.generator[which]
         return self._searches[which](
-            plan, keys, context.mask, tree, asked, width, cold_discount, widths, spread
+            plan, keys, context.mask, eligibility, width, cold_discount, widths, spread
         )
 
 

@@ -118,7 +118,7 @@ class Kernels:
         return found, parents.long(), below, told.long()
 
 
-class ItemSearch:
+class GeneratorSearch:
     """The search for an item behind a plan: `beam_search` with all the model's steps.
 
     Args:
@@ -151,22 +151,21 @@ class ItemSearch:
         plan: Tensor,
         context: list[KeyValue],
         bias: Tensor,
-        tree: PrefixTree,
-        asked: Asked,
+        eligibility: Eligibility,
         width: int,
         cold_discount: float,
         widths: Tensor | None,
         spread: Tensor | None,
     ) -> Beams:
         """plan: (B, C); context: of `Int8Stack.project`; the others as of `beam_search`."""
-        batch, plan = len(plan), plan.contiguous()
+        tree, batch, plan = eligibility.tree, len(plan), plan.contiguous()
         if (
-            not batch == len(asked.slots) == len(bias)
+            not batch == len(eligibility) == len(bias)
             or (context and len(context[0][0]) != batch)
             or tree.depth != self._generator.depth
         ):
             raise ValueError(f"{batch} plans, but rows, bias, keys or a tree of others")
-        described = ctypes.byref(self._kernels.asked(asked, tree.depth))
+        described = ctypes.byref(self._kernels.asked(eligibility.asked, tree.depth))
         keys, values, length = None, None, 0
         if context:
             keys, values, length = context[0][0].data_ptr(), context[0][1].data_ptr(), context[0][1].shape[-1]
@@ -175,16 +174,8 @@ class ItemSearch:
         scores, leaves = torch.empty(batch, width), torch.empty(batch, width, dtype=torch.int64)
         found = self._library.higr_search(
             *(self._self, self._kernels.edges(tree), described, plan.data_ptr()),
-            *(
-                keys,
-                values,
-                bias.data_ptr(),
-                length,
-                cold_discount,
-                _address(spread),
-                width,
-                _address(widths),
-            ),
+            *(keys, values, bias.data_ptr(), length, cold_discount),
+            *(_address(spread), width, _address(widths)),
             *(scores.data_ptr(), leaves.data_ptr()),
             self._scratch.pointer(self._library.higr_search_scratch(self._self, described, width, length)),
         )
