@@ -24,6 +24,7 @@ from benchmarks.decoding_clock import Times, in_turns, limit, row, side_by_side
 from benchmarks.decoding_growth import Growth
 from benchmarks.decoding_page import page, tables
 from benchmarks.decoding_parity import parities
+from benchmarks.decoding_profile import profile
 from benchmarks.decoding_systems import ENGINES, Name, Subject, System, build, engines
 from benchmarks.decoding_world import Shape, random_catalog, random_users
 from benchmarks.machine import machine
@@ -140,6 +141,12 @@ def measure(preset: Preset, seed: int, run: Path | None, say: Say = lambda _: No
     available = [*engines("cpu"), *engines("cuda")]
     by_engine = {engine: ratios(clocked, preset, engine) for engine in available}
     growth = Growth(preset.base, shape, catalog, fastest, seed, preset.growth_calls)
+    say("profile")
+    profiles = [
+        profile(config, shape, catalog, preset.calls, seed)
+        for config in (preset.base, preset.large)
+        if "cpu" in engines("cpu")
+    ]
     say("growth")
     grown = growth.tables(preset.axes)
     say("constraints")
@@ -154,6 +161,7 @@ def measure(preset: Preset, seed: int, run: Path | None, say: Say = lambda _: No
         "parity": parities(run, available, preset.parity, seed) if run is not None else {},
         "ratios_by_engine": by_engine,
         "limits": [limit(system, times.batch) for system, times in clocked],
+        "profile": profiles,
         "growth": grown,
         "constraints": constraints,
         "shape": asdict(shape),

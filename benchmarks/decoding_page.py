@@ -25,6 +25,9 @@ def tables(document: dict[str, Any]) -> Tables:
     made: Tables = [("One slate, and many at once", _rows(document)), ("Ratios", _ratios(document))]
     if document["parity"]:
         made.append(("Engines against the reference, on a trained bundle", _parity(document)))
+    for found in document["profile"]:
+        title = f"Where the milliseconds of a slate go, {found['parameters'] / 1e6:.1f}M parameters"
+        made.append((title, _profile(found["parts"])))
     made.append(("What a limit is made of", _limits(document)))
     for axis, title in AXES.items():
         made.append((f"How the time grows with {title}", _growth(axis, document["growth"][axis])))
@@ -106,6 +109,15 @@ def _ratios(document: dict[str, Any]) -> list[tuple[str, ...]]:
             (f"`{name}`", *(_times(by_engine[engine][name]) for engine in sorted(by_engine)))
             for name in names
         ),
+    ]
+
+
+def _profile(parts: list[dict[str, Any]]) -> list[tuple[str, ...]]:
+    whole = {name: sum(part[name] for part in parts) for name in ("steps", "search")}
+    return [
+        ("part", "search in torch, ms", "search in one call, ms"),
+        *((part["part"], f"{part['steps']:.2f}", f"{part['search']:.2f}") for part in parts),
+        ("the slate", f"{whole['steps']:.2f}", f"{whole['search']:.2f}"),
     ]
 
 

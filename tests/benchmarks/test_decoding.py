@@ -19,6 +19,7 @@ from benchmarks.decoding_growth import CONSTRAINTS
 from benchmarks.decoding_limit import gemm_peak, limit_seconds, stream
 from benchmarks.decoding_page import page
 from benchmarks.decoding_parity import parities
+from benchmarks.decoding_profile import BETWEEN, KERNELS, profile
 from benchmarks.decoding_systems import ENGINES, Engine, Name, Subject, System, build, engines
 from benchmarks.decoding_t5 import Allowed, Trie, build_t5
 from benchmarks.decoding_uncached import without_cache
@@ -26,6 +27,7 @@ from benchmarks.decoding_work import Counter, Work, higr_work, linear, onerec_wo
 from benchmarks.decoding_world import Shape, random_catalog, random_users, valid, valid_share
 from higr.catalog import Catalog
 from higr.config import ModelConfig
+from higr.decode.engines.native import library
 from higr.errors import HigrError, InputError
 from higr.files import read_json
 from higr.slate import Slate, UserContext
@@ -467,6 +469,20 @@ def test_growth_and_constraints_are_measured(written: Path) -> None:
     for row in document["constraints"]:
         assert row["none"]["cost"] == 0
         assert all(row[name]["ms"] > 0 and row[name]["cost"] > -1 for name in ("none", *CONSTRAINTS))
+
+
+def test_a_profile_accounts_for_the_whole_slate_and_leaves_the_kernels_as_they_were(written: Path) -> None:
+    before = dict(vars(library()))
+    found = profile(TINY, SHAPE, CATALOG, calls=2, seed=0)
+    assert {name: vars(library())[name] for name in before} == before
+    parts = {part["part"]: part for part in found["parts"]}
+    searched = parts.pop(KERNELS["higr_search"])
+    assert searched["steps"] == 0
+    assert searched["search"] > 0
+    assert all(part[name] > 0 for part in parts.values() for name in ("steps", "search"))
+    for rows in (row["parts"] for row in read_json(written / "decoding.json")["profile"]):
+        assert [row["part"] for row in rows] == [*KERNELS.values(), BETWEEN]
+    assert len(read_json(written / "decoding.json")["profile"]) == 2
 
 
 def test_the_page_shows_rows_and_ratios(written: Path) -> None:
