@@ -32,7 +32,8 @@ class Asked:
     What kernels read: they ask node by node whether some item below it may be chosen.
 
     Attributes:
-        slots: (B, E) int64 items excluded, pinned and, from column `given` on, chosen; `count` for none.
+        slots: (B, E) int64 items; `count` for none. Those excluded and pinned, rising and none twice, and
+            from column `given` on those chosen.
         position: how many were chosen.
         bits: of nodes of depths 1 .. D; one without any holds nothing to choose. None: not asked.
         items: of items, where shared semantic IDs hold several.
@@ -64,6 +65,16 @@ class Asked:
             raise InputError("no strikes are left; announce as many as items will be chosen")
         self.slots.select(1, at).copy_(slots)
         self.position += 1
+
+    def check_position(self, positions: int) -> None:
+        """Raises:
+        InputError: all of `positions` are filled, so nothing was asked of the next.
+        """
+        if self.position >= positions:
+            raise InputError(
+                f"position {self.position + 1} of slates of {positions} items; "
+                "read the constraints for as many as are to be filled"
+            )
 
     def take(self, rows: Tensor) -> "Asked":
         """Those of rows (B',), where nothing but items was asked."""
@@ -260,8 +271,10 @@ def pick_items(eligibility: Eligibility, leaves: Tensor, item_scores: Tensor | N
 
 
 def _padded(tree: PrefixTree, rows: Sequence[Collection[int]], strikes: int) -> tuple[Tensor, int]:
-    """(B, E) int64 distinct slots, `count` behind them; and the longest row's length."""
-    distinct = [tree.slots(torch.from_numpy(np.unique(np.fromiter(row, np.int64)))) for row in rows]
+    """(B, E) int64 distinct slots, rising, `count` behind them; and the longest row's length."""
+    distinct = [
+        tree.slots(torch.from_numpy(np.unique(np.fromiter(row, np.int64)))).sort().values for row in rows
+    ]
     longest = max((len(slots) for slots in distinct), default=0)
     padded = torch.full((len(rows), longest + strikes), tree.count)
     for row, slots in enumerate(distinct):

@@ -111,7 +111,7 @@ class PrefixTree:
         stand_ins: np.ndarray | None = None,
     ) -> None:
         self.positions: Tensor | None = None  # (count + 1,) int32 catalogue position of each slot
-        self.catalog_size = len(codes)
+        self.catalog_size, self.codebook_size = len(codes), codebook_size
         if active is not None and not active.all():
             kept = np.flatnonzero(active)
             self.positions = torch.from_numpy(np.append(kept, 0).astype(np.int32))

@@ -78,7 +78,8 @@ def beam_search(
         if widths is not None:
             scores = scores.masked_fill(columns[: scores.shape[1]] >= widths[:, None], -torch.inf)
     nowhere = tree.nodes[-1].count
-    beams = Beams(nodes.long().masked_fill(scores == -torch.inf, nowhere), scores)
+    there = scores > -torch.inf  # nor is a beam whose score is no number
+    beams = Beams(nodes.long().masked_fill(~there, nowhere), scores.masked_fill(~there, -torch.inf))
     return beams if spread is None else by_score(beams)
 
 

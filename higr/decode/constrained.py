@@ -43,6 +43,12 @@ class Constrained:
         return len(self.asked.slots)
 
     def gate(self, level: int) -> Gate:
+        """See `Eligibility.gate`.
+
+        Raises:
+            InputError: of a position behind the slates that the rules are for.
+        """
+        self.asked.check_position(self._rules.positions)
         if self._losses is None:
             self._losses = Losses(self._bits, self._rules, self.asked)
         return self._losses.gate(level)

@@ -7,13 +7,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
+from higr.catalog import Catalog
 from higr.decode.beam import advance, beam_search
+from higr.decode.constraints import ConstraintReader
 from higr.decode.engines.int8 import Int8HiGR
 from higr.decode.engines.native import Scratch
 from higr.decode.engines.search import Kernels
 from higr.decode.request import Constraints
 from higr.decode.slate import ItemStep, item_search
 from higr.eligibility import Eligibility, EligibleMask, Exclusions, pick_items
+from higr.errors import InputError
 from higr.model.inputs import encode_contexts
 from higr.prefix_tree import Layout, PrefixTree
 from higr.stand_ins import find_stand_ins
@@ -196,6 +199,89 @@ def test_a_search_in_one_call_is_the_search_step_by_step(
             asked.strike(torch.where(first, slots, asked.tree.count))
 
 
+@settings(max_examples=60, deadline=None)
+@given(
+    start=st.integers(0, 300),
+    length=st.integers(0, 300),
+    more=st.lists(st.integers(0, 299), max_size=8),
+    layout=st.sampled_from(LAYOUTS),
+    inactive=st.integers(0, 3),
+    seed=st.integers(0, 10_000),
+)
+def test_long_lists_of_neighbours_shut_what_they_cover(
+    kernels: Kernels, start: int, length: int, more: list[int], layout: Layout, inactive: int, seed: int
+) -> None:
+    """As a blocked category is: all items of some nodes, one more or less, in lists that are searched."""
+    rng = np.random.default_rng(seed)
+    codes = np.unique(rng.integers(0, 20, (300, 3)), axis=0)
+    codes = np.repeat(codes, rng.integers(1, 3, len(codes)), axis=0)
+    active = rng.random(len(codes)) < 1 - inactive / 10
+    tree = PrefixTree(codes, 20, active, layout)
+    rows = [{*range(start, start + length), *more} & set(range(len(codes))), set(more)]
+    eligible = Exclusions(tree, rows, strikes=6)
+    generator = torch.Generator().manual_seed(seed)
+    for _ in range(6):
+        leaves = check_steps(kernels, eligible, 20, 10, generator)
+        slots = torch.where(leaves >= 0, pick_items(eligible, leaves.clamp(min=0)), tree.count)
+        eligible.strike(slots)
+
+
+def test_more_categories_than_a_word_holds(kernels: Kernels) -> None:
+    rng = np.random.default_rng(0)
+    codes = np.unique(rng.integers(0, 16, (400, 3)), axis=0)
+    catalog = Catalog.build([f"i{n}" for n in range(len(codes))], codes, 16)
+    categories = [f"c{n}" for n in rng.integers(0, 150, len(codes))]
+    by_item = dict(zip(catalog.item_ids, categories, strict=True))
+    tree = PrefixTree(catalog.codes, 16)
+    asked = ConstraintReader(catalog, tree, categories).eligibility(
+        [Constraints(per_category=1)] * 3, [30] * 3
+    )
+    generator = torch.Generator().manual_seed(0)
+    chosen: list[list[str]] = [[], [], []]
+    for _ in range(30):
+        leaves = check_steps(kernels, asked, 16, 10, generator)
+        asked.strike(leaves)
+        for row, leaf in zip(chosen, leaves.tolist(), strict=True):
+            row.append(by_item[catalog.item_ids[leaf]])
+    assert all(len(set(row)) == 30 for row in chosen)
+
+
+def test_positions_behind_the_slate_are_refused_by_both(kernels: Kernels) -> None:
+    tree = PrefixTree(np.array([[0, 1], [1, 0], [1, 1]]), 2)
+    catalog = Catalog.build(["a", "b", "c"], np.array([[0, 1], [1, 0], [1, 1]]), 2)
+    asked = ConstraintReader(catalog, tree).eligibility([Constraints(pinned={2: "a"})], [2])
+    for slot in (1, 0):
+        asked.strike(torch.tensor([slot]))
+    nodes, scores = torch.zeros((1, 1), dtype=torch.int32), torch.zeros((1, 1))
+    for step in (advance, kernels.advance):
+        with pytest.raises(InputError, match="position 3 of slates of 2 items"):
+            step(asked, 0, nodes, scores, torch.zeros(1, 1, 2), 1)
+
+
+def test_scores_that_are_no_numbers_end_in_no_item() -> None:
+    tree = PrefixTree(np.array([[0, 1], [1, 0], [1, 1]]), 2)
+    for bad in (torch.nan, torch.inf):
+
+        def step(level: int, parents: Tensor | None, codes: Tensor | None, bad: float = bad) -> Tensor:
+            return torch.full((1, 1 if parents is None else parents.shape[1], 2), bad)
+
+        found = beam_search(Exclusions(tree, [[0]], 0), 2, step)
+        assert found.scores.tolist() == [[-torch.inf, -torch.inf]]
+        assert found.leaves.tolist() == [[tree.nodes[-1].count] * 2]
+
+
+def test_kernels_write_float32_whatever_the_default_is(kernels: Kernels) -> None:
+    tree = PrefixTree(np.array([[0, 1], [1, 0], [1, 1]]), 2)
+    nodes, logits = torch.zeros((1, 1), dtype=torch.int64), torch.tensor([[[0.5, 0.0]]], dtype=torch.float64)
+    due = logits.float().log_softmax(dim=-1)[0]
+    torch.set_default_dtype(torch.float64)
+    try:
+        scores, *_ = kernels.advance(Exclusions(tree, [[]], 0), 0, nodes, torch.zeros(1, 1), logits, 2)
+    finally:
+        torch.set_default_dtype(torch.float32)
+    torch.testing.assert_close(scores, due)
+
+
 def test_what_does_not_belong_together_is_refused(kernels: Kernels) -> None:
     tree = PrefixTree(np.array([[0, 1], [1, 0]]), 2)
     nodes, scores = torch.zeros((2, 1), dtype=torch.int32), torch.zeros((2, 1))
@@ -203,10 +289,13 @@ def test_what_does_not_belong_together_is_refused(kernels: Kernels) -> None:
         kernels.advance(Exclusions(tree, [[]] * 3, 0), 0, nodes, scores, torch.zeros(2, 1, 2), 1)
     with pytest.raises(ValueError, match=r"beams \(2, 1\), but logits \(2, 2\)"):
         kernels.advance(Exclusions(tree, [[]] * 2, 0), 0, nodes, scores, torch.zeros(2, 2), 1)
+    for codes, width in ((3, 1), (2, 0)):
+        with pytest.raises(ValueError, match="of a tree of 2 codes"):
+            kernels.advance(Exclusions(tree, [[]] * 2, 0), 0, nodes, scores, torch.zeros(2, 1, codes), width)
     catalog = catalog_of(World([(0, 1), (1, 0)], [True, True], 2))
     engine = Int8HiGR(random_model(0, catalog))
     users = [random_context(0, catalog)]
     batch = encode_contexts(users, catalog, engine.profiles, engine.config)
     context, plan = engine.encode(batch, catalog.code_tensor), torch.zeros(1, engine.config.width)
-    with pytest.raises(ValueError, match="1 plans, but rows, bias, keys or a tree of others"):
+    with pytest.raises(ValueError, match="1 plans, 1 beams, but rows, bias, keys or a tree of others"):
         item_search(engine)(context, 0, plan, Exclusions(tree, [[]] * 2, 0), 1)

@@ -1,8 +1,9 @@
 /* Which nodes of the prefix tree hold an item that may be chosen. Part of int8.c.
  *
- * It is asked node by node, of those that a search would enter, and found by looking for one such item below.
- * The first looked at mostly is one, and where no item below was taken none needs to be looked for, so an answer
- * takes some nanoseconds and nothing has to be kept up to date while a slate is filled.
+ * It is asked node by node, of those that a search would enter, and nothing is kept up to date while a slate is
+ * filled. The items below a node are a range, so how many of them were taken is counted in the list of those that
+ * were: none mostly, and then the node's bits say all; or all of them. Only between the two, and where a node below
+ * may be closed, are children looked at.
  */
 
 /* Nodes of depth d + 1, and the edges to them from those of depth d (`higr.prefix_tree.Nodes`). */
@@ -37,12 +38,15 @@ typedef struct {
 /* See `higr.eligibility.Asked`. */
 typedef struct {
     int32_t rows, depth, words, taken, given, position, positions;
-    const int64_t *slots;   /* (rows, `taken`); those from `given` on were chosen */
+    const int64_t *slots;   /* (rows, `taken`); the first `given` rise, the others were chosen */
     const int64_t *pinned;  /* (rows, M) item at each position; null: none anywhere */
     const int64_t *most;    /* (rows) items of one kind; null: any number */
     NodeBits items;
     const Limits *limits;   /* a depth */
 } Asked;
+
+/* Longest list that is read through rather than searched. */
+enum { SHORT = 64 };
 
 /* What was asked of one row at its position. */
 typedef struct {
@@ -64,17 +68,50 @@ INLINE int is_some_open(const View *v, const NodeBits *bits, int32_t node)
     return some && (!bits->inside || bits->inside[at]);
 }
 
-/* Whether one of the items first .. end - 1 was excluded, chosen or pinned. */
-INLINE int is_some_taken(const View *v, int64_t first, int64_t end)
+/* How many of `count` slots are from first to end - 1. */
+INLINE int64_t count_from_to(const int64_t *slots, int count, int64_t first, int64_t end)
+{
+    __m512i from = _mm512_set1_epi64(first), to = _mm512_set1_epi64(end);
+    int64_t found = 0;
+    for (int at = 0; at < count; at += 8) {
+        __mmask8 here = (__mmask8)lanes_left(count - at);
+        __m512i slot = _mm512_maskz_loadu_epi64(here, slots + at);
+        here = _mm512_mask_cmpge_epi64_mask(here, slot, from);
+        found += __builtin_popcount(_mm512_mask_cmplt_epi64_mask(here, slot, to));
+    }
+    return found;
+}
+
+/* How many of `count` rising slots are below a bound. */
+INLINE int64_t count_below(const int64_t *slots, int count, int64_t bound)
+{
+    int low = 0, high = count;
+    while (low < high) {
+        int middle = low + (high - low) / 2;
+        if (slots[middle] < bound) low = middle + 1; else high = middle;
+    }
+    return low;
+}
+
+/* How many of the items first .. end - 1 were excluded or pinned. */
+INLINE int64_t count_given(const View *v, int64_t first, int64_t end)
 {
     const int64_t *slots = v->asked->slots + v->row * v->asked->taken;
-    __m512i from = _mm512_set1_epi64(first), to = _mm512_set1_epi64(end);
-    for (int at = 0; at < v->asked->taken; at += 8) {
-        __mmask8 here = (__mmask8)lanes_left(v->asked->taken - at);
-        __m512i slot = _mm512_maskz_loadu_epi64(here, slots + at);
-        if (_mm512_mask_cmplt_epi64_mask(_mm512_mask_cmpge_epi64_mask(here, slot, from), slot, to)) return 1;
-    }
-    return 0;
+    int given = v->asked->given;
+    if (given <= SHORT) return count_from_to(slots, given, first, end);
+    int64_t before = count_below(slots, given, first);
+    return count_below(slots + before, given - before, end);
+}
+
+/* How many of the items first .. end - 1 were excluded, pinned or chosen. What was pinned may be chosen, too. */
+INLINE int64_t count_taken(const View *v, int64_t first, int64_t end)
+{
+    const int64_t *chosen = v->asked->slots + v->row * v->asked->taken + v->asked->given;
+    int64_t taken = count_given(v, first, end);
+    if (!count_from_to(chosen, v->asked->position, first, end)) return taken;
+    for (int m = 0; m < v->asked->position; m++)
+        taken += chosen[m] >= first && chosen[m] < end && !count_given(v, chosen[m], chosen[m] + 1);
+    return taken;
 }
 
 /* Whether a node is blocked or at its cap. */
@@ -96,10 +133,12 @@ static int is_alive(const View *v, int depth, int32_t node)
     const Edges *edges = &v->edges[depth - 1];
     if (!is_some_open(v, &asked->limits[depth - 1].bits, node) || is_closed(v, depth, node)) return 0;
     int32_t first = edges->items ? edges->items[node] : node, end = edges->items ? edges->items[node + 1] : node + 1;
-    if (depth >= v->closing && !is_some_taken(v, first, end)) return 1;
+    int64_t taken = count_taken(v, first, end);
+    if (taken == end - first) return 0;
+    if (depth >= v->closing && (!taken || !asked->words)) return 1;
     if (depth == asked->depth) {
         for (int32_t slot = first; slot < end; slot++)
-            if (is_some_open(v, &asked->items, slot) && !is_some_taken(v, slot, slot + 1)) return 1;
+            if (is_some_open(v, &asked->items, slot) && !count_taken(v, slot, slot + 1)) return 1;
         return 0;
     }
     for (int32_t child = edges[1].first[node]; child < edges[1].first[node + 1]; child++)

@@ -79,6 +79,8 @@ class Kernels:
         if self._asked is not asked:
             self._described, self._limits, self._kept = _asked(asked, depth)
             self._asked = asked
+        if self._described.positions:
+            asked.check_position(self._described.positions)
         self._described.position = asked.position
         return self._described
 
@@ -99,14 +101,17 @@ class Kernels:
         if (
             len(eligibility) not in (batch, batch * beams)
             or not nodes.shape == scores.shape == logits.shape[:-1]
+            or codes != eligibility.tree.codebook_size
+            or width < 1
         ):
             raise ValueError(
-                f"beams {tuple(nodes.shape)}, but logits {tuple(logits.shape)} of {len(eligibility)} rows"
+                f"beams {tuple(nodes.shape)}, but logits {tuple(logits.shape)} of {len(eligibility)} rows; "
+                f"{width} to be kept of a tree of {eligibility.tree.codebook_size} codes"
             )
-        spread = None if spread is None else spread.contiguous()
-        kept = [nodes.contiguous(), scores.contiguous(), logits.float().contiguous()]
+        spread = None if spread is None else spread.float().contiguous()
+        kept = [nodes.int().contiguous(), scores.float().contiguous(), logits.float().contiguous()]
         width = min(width, beams * edges[level].columns)
-        found = torch.empty(batch, width)
+        found = torch.empty(batch, width, dtype=torch.float32)
         parents, below, told = torch.empty(3, batch, width, dtype=torch.int32)
         self._library.higr_beams(
             *(edges, asked, level, batch, beams),
@@ -158,20 +163,22 @@ class GeneratorSearch:
         spread: Tensor | None,
     ) -> Beams:
         """plan: (B, C); context: of `Int8Stack.project`; the others as of `beam_search`."""
-        tree, batch, plan = eligibility.tree, len(plan), plan.contiguous()
+        tree, batch, plan = eligibility.tree, len(plan), plan.float().contiguous()
         if (
             not batch == len(eligibility) == len(bias)
             or (context and len(context[0][0]) != batch)
-            or tree.depth != self._generator.depth
+            or (tree.depth, tree.codebook_size) != (self._generator.depth, self._generator.codes)
+            or width < 1
         ):
-            raise ValueError(f"{batch} plans, but rows, bias, keys or a tree of others")
+            raise ValueError(f"{batch} plans, {width} beams, but rows, bias, keys or a tree of others")
         described = ctypes.byref(self._kernels.asked(eligibility.asked, tree.depth))
         keys, values, length = None, None, 0
         if context:
             keys, values, length = context[0][0].data_ptr(), context[0][1].data_ptr(), context[0][1].shape[-1]
         widths = None if widths is None else widths.int()
-        spread = None if spread is None else spread.contiguous()
-        scores, leaves = torch.empty(batch, width), torch.empty(batch, width, dtype=torch.int64)
+        spread = None if spread is None else spread.float().contiguous()
+        scores = torch.empty(batch, width, dtype=torch.float32)
+        leaves = torch.empty(batch, width, dtype=torch.int64)
         found = self._library.higr_search(
             *(self._self, self._kernels.edges(tree), described, plan.data_ptr()),
             *(keys, values, bias.data_ptr(), length, cold_discount),
