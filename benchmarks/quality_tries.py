@@ -44,20 +44,16 @@ SUBJECT = "HiGR"
 TRIES: dict[str, tuple[str, dict[str, dict[str, Any]], int]] = {
     SUBJECT: ("higr", {}, FEWER),
     "HiGR, 25,000 slates": ("higr", {}, FEW),
-    "HiGR, all slates": ("higr", {}, 0),
     "HiGR, 4 epochs": ("higr", {"training": {"epochs": 4}}, FEWER),
-    "HiGR, rate 0.002": ("higr", {"training": {"learning_rate": 2e-3}}, FEWER),
     "HiGR, dropout 0.1": ("higr", {"model": {"dropout": 0.1}}, FEWER),
     "HiGR, planner of 1, generator of 3": ("higr", {"model": DEEP}, FEWER),
     "HiGR, every exposure read": ("higr", {"model": EVERY}, FEWER),
     "HiGR, every exposure, planner of 1, generator of 3": ("higr", {"model": EVERY | DEEP}, FEWER),
     "OneRec": ("onerec", {}, FEWER),
-    "OneRec, 4 epochs": ("onerec", {"training": {"epochs": 4}}, FEWER),
     "TIGER": ("tiger", {}, FEWER),
     "TIGER, one token an event": ("tiger_pooled", {}, FEWER),
-    "TIGER, one token an event, every exposure": ("tiger_pooled", {"model": EVERY}, FEWER),
 }
-"""Name to model, changes, and training slates (0: all)."""
+"""Name to model, changes, and training slates. `benchmarks.quality` has rates, sizes and single ablations."""
 
 
 def plan() -> dict[str, Job]:

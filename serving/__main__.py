@@ -1,5 +1,6 @@
 """`python -m serving`: transformer, predictor, or both, behind KServe's server."""
 
+import gc
 import socket
 import sys
 from collections.abc import Sequence
@@ -155,6 +156,7 @@ def _serve(
     rules = LivePolicy(policy, bundle.items, popular, lambda: metrics.count(names.POLICY_ERRORS))
     metrics.show_policy(lambda: rules.policy.file.expired(datetime.now(UTC)))
     if role is Role.predictor:
+        _freeze()
         inner = server.PredictorModel(PREDICTOR, maker, limits.max_slate_size, rules)
         server.serve(inner, http_port, metrics, MAX_PREDICTOR_BODY_BYTES)
     else:
@@ -166,7 +168,14 @@ def _serve(
             feedback = FeedbackLog(feedback_dir, lambda: metrics.count(names.LOG_FAILURES))
             stack.callback(feedback.close)
         model = server.PublicModel(model_name, transformer)
+        _freeze()
         server.serve(model, http_port, metrics, MAX_BODY_BYTES, feedback)
+
+
+def _freeze() -> None:
+    """What is loaded now stays: the collector need not walk it again, which takes longer than a deadline."""
+    gc.collect()
+    gc.freeze()
 
 
 def _limits(bundle: Bundle, deadline_ms: float) -> Limits:
