@@ -422,6 +422,7 @@ def _reference_predictions(data: PreparedData, recommender: HiGRRecommender, con
             "history_length": [len(context.item_ids) for context in contexts],
             "degraded": [False] * count,
             "latency_ms": [0.0] * count,
+            "propensities": [None] * count,
         },
         schema=PREDICTIONS,
     )

@@ -16,6 +16,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from higr.data.logs import ADDED, with_added
 from higr.errors import InputError
 
 BATCH_ROWS = 65_536
@@ -147,13 +148,14 @@ def _batches(part: Path, schema: pa.Schema, notes: list[str]) -> Iterator[pa.Tab
     """The part's rows, columns and types as `schema`, every column nullable."""
     file = pq.ParquetFile(part)
     names = file.schema_arrow.names
-    if missing := [name for name in schema.names if name not in names]:
+    if missing := [name for name in schema.names if name not in names and name not in ADDED]:
         raise ValueError(f"column {', '.join(missing)} is missing")
     if unknown := [name for name in names if name not in schema.names]:
         notes.append(f"{part.name}: unknown column {', '.join(unknown)} ignored")
     nullable = pa.schema([field.with_nullable(True) for field in schema])
-    for batch in file.iter_batches(BATCH_ROWS, columns=schema.names):
-        table = pa.Table.from_batches([batch]).select(schema.names)
+    known = [name for name in schema.names if name in names]
+    for batch in file.iter_batches(BATCH_ROWS, columns=known):
+        table = with_added(pa.Table.from_batches([batch]), schema).select(schema.names)
         for i, field in enumerate(nullable):
             if pa.types.is_timestamp(field.type):  # finer units are cut to milliseconds, not refused
                 table = table.set_column(i, field, table[i].cast(field.type, safe=False))

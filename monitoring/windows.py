@@ -12,7 +12,7 @@ from pydantic import ValidationError
 from higr.bundle import Bundle
 from higr.config import EngagementConfig
 from higr.data.labels import label
-from higr.data.logs import FEEDBACK, PREDICTIONS
+from higr.data.logs import FEEDBACK, PREDICTIONS, with_added
 from higr.data.schemas import EVENTS, LABELLED_EVENTS
 from higr.errors import BundleError, InputError
 from monitoring.parts import LogRead, Period, key_hash, read_log
@@ -150,7 +150,7 @@ def _not_a_length(column: pa.ChunkedArray) -> np.ndarray:
 def _reference(bundle: Bundle, name: str, schema: pa.Schema) -> pa.Table:
     try:
         table = bundle.reference(name)  # type: ignore[arg-type]
-        return table.select(schema.names).cast(schema)
+        return with_added(table, schema).select(schema.names).cast(schema)
     except (InputError, KeyError, ValueError, pa.ArrowException) as error:
         raise BundleError(
             f"bundle {bundle.path}: reference/{name}.parquet cannot be used ({error}); build the bundle again"

@@ -29,7 +29,7 @@ from serving.prediction_log import PredictionLog
 from serving.predictor import Predictor
 from serving.remote import PREDICTOR, RemotePredictor
 from serving.switch import Switch
-from serving.transformer import Limits, Transformer
+from serving.transformer import Explore, Limits, Transformer
 
 app = typer.Typer(add_completion=False)
 
@@ -89,6 +89,13 @@ def main(
             help="YAML file of what may be shown to whom; none: everything. The predictor's own too."
         ),
     ] = None,
+    explore_share: Annotated[
+        float,
+        typer.Option(min=0, max=1, help="Share of positions whose item is drawn, not the best; 0: none."),
+    ] = 0.0,
+    explore_temperature: Annotated[
+        float, typer.Option(min=0.01, max=100, help="Of the draw: above 1 flatter than the model.")
+    ] = 1.0,
     deadline_ms: Annotated[
         float, typer.Option(min=1, max=60_000, help="Time a request may take, fallback included.")
     ] = 300.0,
@@ -113,6 +120,7 @@ def main(
                 feedback_dir=feedback_dir,
                 switch=switch,
                 policy=policy,
+                explore=Explore(explore_share, explore_temperature) if explore_share else None,
                 deadline_ms=deadline_ms,
             )
     except HigrError as error:
@@ -133,6 +141,7 @@ def _serve(
     feedback_dir: Path | None,
     switch: Path | None,
     policy: Path | None,
+    explore: Explore | None,
     deadline_ms: float,
 ) -> None:
     # kserve parses sys.argv when it is imported, and takes our options for misspelt ones of its own.
@@ -161,7 +170,7 @@ def _serve(
         server.serve(inner, http_port, metrics, MAX_PREDICTOR_BODY_BYTES)
     else:
         transformer = _transformer(
-            stack, bundle, limits, maker, metrics, features, log_dir, switch, rules, shelf, popular
+            stack, bundle, limits, maker, metrics, features, log_dir, switch, rules, shelf, popular, explore
         )
         feedback = None
         if feedback_dir is not None:
@@ -214,6 +223,7 @@ def _transformer(
     policy: LivePolicy,
     shelf: Shelf,
     popular: Sequence[str],
+    explore: Explore | None,
 ) -> Transformer:
     ladder = Ladder(bundle.baseline, popular)
     ladder.warm_up(limits.slate_size)
@@ -244,6 +254,7 @@ def _transformer(
         switch=lever,
         metrics=metrics,
         log=log,
+        explore=explore,
     )
 
 

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
+from higr.decode.sampling import Sampling
 from higr.slate import Recommender, Slate, UserContext
 from serving.decision import ANYTHING, Decision
 
@@ -20,6 +21,7 @@ class Ask:
         decision: what the policy says; it blocks items of its own.
         pinned: position from 1 to the item that stands there (`Decision.sold`).
         spare: items to ask a decoder for beyond the slate, for the policy may let some of them not be.
+        sampling: how the decoder explores; None: it does not.
     """
 
     context: UserContext
@@ -28,6 +30,7 @@ class Ask:
     decision: Decision = ANYTHING
     pinned: Mapping[int, str] = field(default_factory=dict)
     spare: int = 0
+    sampling: Sampling | None = None
 
     @property
     def of_recommender(self) -> int:

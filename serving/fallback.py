@@ -78,6 +78,9 @@ class Ladder:
                 return "a score is not a finite number"
             if slate.semantic_ids and not _codes(slate.semantic_ids, len(items)):
                 return "not one semantic ID an item"
+            chances = list(slate.propensities)
+            if chances and not (len(chances) == len(items) and all(0 < chance <= 1 for chance in chances)):
+                return "not one propensity an item, above 0 and at most 1"
         except (TypeError, ValueError, OverflowError, AttributeError) as error:
             return f"not a slate ({type(error).__name__})"
         return None

@@ -56,7 +56,8 @@ class Predictor:
                 pinned=ask.pinned,
                 per_category=ask.decision.per_category,
             )
-            request = SlateRequest(ask.context, ask.slate_size + ask.spare, constraints)
+            size = ask.slate_size + ask.spare
+            request = SlateRequest(ask.context, size, constraints, sampling=ask.sampling)
             return await self._batcher.submit(request, deadline)
         except Overloaded:
             return Refused("overloaded")

@@ -6,10 +6,12 @@ from datetime import datetime
 
 import httpx
 
+from higr.decode.sampling import Sampling
 from higr.slate import Slate
 from serving.ask import Ask, Made, Refused
 from serving.policy import Policy
 from serving.schemas import (
+    Exploration,
     Pin,
     PredictorInstance,
     PredictorRequest,
@@ -59,7 +61,7 @@ def _slate(answer: PredictorSlate) -> Slate | Refused:
     if answer.refused is not None:
         return Refused(answer.refused)
     codes = tuple(tuple(codes) for codes in answer.semantic_ids)
-    return Slate(tuple(answer.item_ids), tuple(answer.scores), codes)
+    return Slate(tuple(answer.item_ids), tuple(answer.scores), codes, tuple(answer.propensities))
 
 
 def instance_of(ask: Ask) -> PredictorInstance:
@@ -78,6 +80,11 @@ def instance_of(ask: Ask) -> PredictorInstance:
         rules=list(ask.decision.rules),
         per_category=ask.decision.per_category,
         pinned=[Pin(position=position, item_id=item) for position, item in ask.pinned.items()],
+        exploration=None
+        if ask.sampling is None
+        else Exploration(
+            share=ask.sampling.share, temperature=ask.sampling.temperature, seed=ask.sampling.seed
+        ),
     )
 
 
@@ -92,6 +99,7 @@ def ask_of(instance: PredictorInstance, policy: Policy, now: datetime) -> Ask | 
         frozenset(instance.exclude_items),
         replace(decision, per_category=instance.per_category),
         {pin.position: pin.item_id for pin in instance.pinned},
+        sampling=None if instance.exploration is None else Sampling(**instance.exploration.model_dump()),
     )
 
 
@@ -109,4 +117,5 @@ def _prediction(slate: Slate | Refused) -> PredictorSlate:
         item_ids=list(slate.item_ids),
         scores=[float(score) for score in slate.scores],
         semantic_ids=[[int(code) for code in codes] for codes in slate.semantic_ids],
+        propensities=[float(propensity) for propensity in slate.propensities],
     )

@@ -177,6 +177,14 @@ class Pin(Wire):
     item_id: Id
 
 
+class Exploration(Wire):
+    """See `higr.decode.sampling.Sampling`."""
+
+    share: float = Field(ge=0, le=1)
+    temperature: float = Field(ge=1e-3, le=1e6)
+    seed: int = Field(ge=0, lt=2**63)
+
+
 class PredictorInstance(Wire):
     """One slate the transformer asks of the predictor: everything is decided already."""
 
@@ -190,6 +198,7 @@ class PredictorInstance(Wire):
     )
     per_category: int | None = Field(default=None, ge=1)
     pinned: Annotated[list[Pin], Field(max_length=MAX_SLATE)] = Field(default_factory=list)
+    exploration: Exploration | None = None
 
 
 class PredictorRequest(Wire):
@@ -207,6 +216,7 @@ class PredictorSlate(Wire):
     item_ids: list[str]
     scores: list[float]
     semantic_ids: list[list[int]]
+    propensities: list[float] = Field(default_factory=list)
     refused: Refusal | None = None
 
 
@@ -338,7 +348,7 @@ _FIELDS = {
     name
     for model in (
         *(RequestContext, Constraints, Instance, PredictRequest),
-        *(Pin, PredictorInstance, PredictorRequest),
+        *(Pin, Exploration, PredictorInstance, PredictorRequest),
         *(FeedbackEvent, FeedbackRequest),
     )
     for name in model.model_fields

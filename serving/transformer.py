@@ -8,6 +8,7 @@ This module knows no server: `serving.server` puts it behind KServe.
 """
 
 import asyncio
+import hashlib
 import logging
 import time
 import uuid
@@ -17,6 +18,8 @@ from datetime import UTC, datetime
 
 from higr import metrics as names
 from higr.data.situation import situation_of
+from higr.decode.sampling import Sampling
+from higr.slate import Slate
 from serving.ask import Ask, Refused, SlateMaker
 from serving.decision import Decision
 from serving.display import Shelf
@@ -56,6 +59,24 @@ class Limits:
     max_slate_size: int
 
 
+@dataclass(frozen=True, slots=True)
+class Explore:
+    """How HiGR's slates explore.
+
+    Attributes:
+        share: of positions whose item is drawn.
+        temperature: of the draw; above 1 flatter than the model.
+    """
+
+    share: float
+    temperature: float
+
+    def sampling(self, request_id: str) -> Sampling:
+        """Of one request: the same id gives the same draws."""
+        seed = int.from_bytes(hashlib.blake2b(request_id.encode(), digest_size=7).digest())
+        return Sampling(self.share, self.temperature, seed=seed)
+
+
 class Transformer:
     """What a client of the endpoint talks to. `version` names the bundle of the rungs below HiGR."""
 
@@ -72,11 +93,12 @@ class Transformer:
         switch: Switch,
         metrics: Metrics,
         log: PredictionLog | None,
+        explore: Explore | None = None,
     ) -> None:
         self._limits, self._version, self._shelf = limits, version, shelf
         self._eligible = frozenset(shelf.eligible)
         self._predictor, self._ladder, self._features = predictor, ladder, features
-        self._policy = policy
+        self._policy, self._explore = policy, explore
         self._switch, self._metrics, self._log = switch, metrics, log
 
     async def answer(self, request: PredictRequest) -> PredictResponse:
@@ -89,25 +111,31 @@ class Transformer:
         sizes = self._sizes(request.instances)
         known = await self._contexts(request.instances)
         policy, now = self._policy.policy, datetime.now(UTC)
+        ids = [instance.request_id or uuid.uuid4().hex for instance in request.instances]
         asks = [
-            self._ask(instance, k, size, policy, now)
-            for k, size, instance in zip(known, sizes, request.instances, strict=True)
+            self._ask(instance, request_id, k, size, policy, now)
+            for k, size, request_id, instance in zip(known, sizes, ids, request.instances, strict=True)
         ]
         made = await self._slates(asks, started)
         seconds = time.perf_counter() - started
         predictions = [
-            self._finish(instance, k, ask, answer, version, policy, seconds)
-            for instance, k, ask, (answer, version) in zip(request.instances, known, asks, made, strict=True)
+            self._finish(instance, request_id, k, ask, answer, version, policy, seconds)
+            for instance, request_id, k, ask, (answer, version) in zip(
+                request.instances, ids, known, asks, made, strict=True
+            )
         ]
         return PredictResponse(predictions=predictions)
 
-    def _ask(self, instance: Instance, known: Known, size: int, policy: Policy, now: datetime) -> Ask:
+    def _ask(
+        self, instance: Instance, request_id: str, known: Known, size: int, policy: Policy, now: datetime
+    ) -> Ask:
         context = known.context
         decision = policy.decide({**context.profile, **context.situation}, now)
         excluded = _excluded(instance, known, size, self._eligible, decision)
         spare = 0 if decision.per_creator is None else min(SPARE, self._limits.max_slate_size - size)
         pinned = decision.sold(size, excluded, self._eligible)
-        return Ask(context, size, excluded, decision, pinned, spare)
+        sampling = None if self._explore is None else self._explore.sampling(request_id)
+        return Ask(context, size, excluded, decision, pinned, spare, sampling)
 
     def _sizes(self, instances: Sequence[Instance]) -> list[int]:
         sizes = [instance.slate_size or self._limits.slate_size for instance in instances]
@@ -189,6 +217,7 @@ class Transformer:
     def _finish(
         self,
         instance: Instance,
+        request_id: str,
         known: Known,
         ask: Ask,
         answer: Answer,
@@ -197,7 +226,7 @@ class Transformer:
         seconds: float,
     ) -> Prediction:
         prediction = Prediction(
-            request_id=instance.request_id or uuid.uuid4().hex,
+            request_id=request_id,
             user_id=instance.user_id,
             items=self._shelf.items(answer.slate, ask),
             source=answer.source,
@@ -211,7 +240,7 @@ class Transformer:
         if known.degraded is not None:
             self._metrics.count(names.DEGRADED, known.degraded)
         if self._log is not None:
-            self._log.append(_row(prediction, len(known.context.item_ids), seconds))
+            self._log.append(_row(prediction, answer.slate, len(known.context.item_ids), seconds))
         return prediction
 
 
@@ -246,7 +275,7 @@ def _excluded(
     return excluded.union(known.context.item_ids).difference(seen[: max(0, size - unseen)])
 
 
-def _row(prediction: Prediction, history_length: int, seconds: float) -> dict[str, object]:
+def _row(prediction: Prediction, slate: Slate, history_length: int, seconds: float) -> dict[str, object]:
     """As `higr.data.logs.PREDICTIONS` has it."""
     return {
         "request_id": prediction.request_id,
@@ -261,4 +290,5 @@ def _row(prediction: Prediction, history_length: int, seconds: float) -> dict[st
         "history_length": history_length,
         "degraded": prediction.degraded,
         "latency_ms": seconds * 1000,
+        "propensities": list(slate.propensities) or None,
     }

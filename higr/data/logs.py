@@ -22,10 +22,24 @@ PREDICTIONS = pa.schema(
         pa.field("history_length", pa.int32(), nullable=False),
         pa.field("degraded", pa.bool_(), nullable=False),
         pa.field("latency_ms", pa.float32(), nullable=False),
+        pa.field("propensities", pa.list_(pa.float32())),
     ]
 )
 """One row a served slate. `source` is higr, baseline or popular; `degraded`: features missing or late.
-`semantic_ids` has one list of D codes an item, whatever the source."""
+`semantic_ids` has one list of D codes an item, whatever the source. `propensities`: probability with which
+each item was chosen, given those before it; null where nothing was left to chance."""
+
+ADDED = frozenset({"propensities"})
+"""Nullable columns that logs of earlier versions do not have."""
+
+
+def with_added(table: pa.Table, schema: pa.Schema) -> pa.Table:
+    """A table of an earlier version, with null in the columns that were added since."""
+    for field in schema:
+        if field.name in ADDED and field.name not in table.column_names:
+            table = table.append_column(field, pa.nulls(len(table), field.type))
+    return table
+
 
 FEEDBACK = pa.schema([pa.field("event_id", pa.string(), nullable=False), *EVENTS])
 """One row an exposed item: the `events` table with an id that makes delivery idempotent."""

@@ -116,6 +116,17 @@ def test_unknown_column_is_ignored_and_named(tmp_path: Path) -> None:
     assert (log.rows, log.notes) == (1, ("new.parquet: unknown column mood ignored",))
 
 
+def test_a_log_from_before_a_column_was_added_is_read(tmp_path: Path) -> None:
+    schema = SCHEMA.append(pa.field("propensities", pa.list_(pa.float32())))
+    pq.write_table(rows(["a"]), tmp_path / "before.parquet")
+    pq.write_table(
+        rows(["b"]).append_column(schema[3], pa.array([[0.5]], schema[3].type)), tmp_path / "since.parquet"
+    )
+    log = read_log(tmp_path, schema, key="key", limit=10, seed=0, period=Period(), refuse=lambda table: {})
+    assert {row["key"]: row["propensities"] for row in log.table.to_pylist()} == {"a": None, "b": [0.5]}
+    assert (log.rows, log.skipped, log.notes) == (2, {}, ())
+
+
 def test_other_units_and_encodings_of_the_same_type(tmp_path: Path) -> None:
     table = rows(["a"])
     table = table.set_column(1, "timestamp", table["timestamp"].cast(pa.timestamp("ns", tz="UTC")))

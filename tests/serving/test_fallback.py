@@ -13,6 +13,7 @@ from serving.ask import Ask, recommend
 from serving.fallback import Answer, Ladder, popular_first
 
 CATALOGUE = tuple(f"i{n}" for n in range(8))
+CHANCES = "not one propensity an item, above 0 and at most 1"
 NAMES = st.sampled_from([*CATALOGUE, "gone", "disabled", ""])
 GARBAGE = st.none() | st.integers() | st.floats() | st.text(max_size=3) | st.lists(st.integers(), max_size=3)
 SLATES = st.builds(
@@ -94,6 +95,12 @@ def test_what_is_found_without_fault_holds_the_contract(ask: Ask, slate: Slate) 
         (Slate(("i0", "i1"), (1.0, float("nan"))), "a score is not a finite number"),
         (Slate(("i0", "i1"), (1.0, 0.5), ((0, 1),)), "not one semantic ID an item"),
         (Slate(("i0", "i1"), (1.0, 0.5), ((0, 1), (2, -1))), "not one semantic ID an item"),
+        (Slate(("i0", "i1"), (1.0, 0.5), (), (1.0, 0.1)), None),
+        (Slate(("i0", "i1"), (1.0, 0.5), (), (1.0,)), "not one propensity an item, above 0 and at most 1"),
+        (
+            Slate(("i0", "i1"), (1.0, 0.5), (), (1.0, 0.0)),
+            "not one propensity an item, above 0 and at most 1",
+        ),
         (None, "not a slate (AttributeError)"),
     ],
 )

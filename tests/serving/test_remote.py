@@ -8,6 +8,7 @@ import pyarrow as pa
 import pytest
 
 from higr.data.schemas import ITEMS
+from higr.decode.sampling import Sampling
 from higr.slate import Slate, UserContext
 from serving.ask import Ask, Made, Refused
 from serving.policy import Policy
@@ -29,6 +30,7 @@ ASK = Ask(
     frozenset({"b"}),
     replace(POLICY.decide({}, NOW), per_category=3),
     {1: "d"},
+    sampling=Sampling(0.5, 2.0, seed=7),
 )
 GOOD = (
     b'{"predictions": [{"item_ids": ["c", "d"], "scores": [1.0, 0.5], "semantic_ids": [[1, 2], [3, 4]]}], '
@@ -82,7 +84,7 @@ def test_a_rule_that_the_other_end_does_not_have() -> None:
 
 
 def test_a_refusal_arrives_beside_the_slates_of_others() -> None:
-    slates = [Slate(("c",), (1.0,), ((1, 2),)), Refused("overloaded")]
+    slates = [Slate(("c",), (1.0,), ((1, 2),), (0.5,)), Refused("overloaded")]
     body = response_of(Made(slates, "v")).model_dump_json().encode()
     answered, _ = asyncio.run(made(answer(b"200 OK", body)))
     assert answered.slates == slates  # type: ignore[attr-defined]

@@ -27,7 +27,7 @@ from serving.metrics import Metrics
 from serving.predictor import Predictor
 from serving.schemas import PredictRequest, PredictResponse, RequestError, parse
 from serving.switch import Switch
-from serving.transformer import Limits, Transformer
+from serving.transformer import Explore, Limits, Transformer
 
 Predict = Callable[[Sequence[Ask]], Any]
 
@@ -82,6 +82,7 @@ class Bench:
         switch: Any = None,
         ladder: Any = None,
         policy: Path | None = None,
+        explore: Explore | None = None,
     ) -> PredictResponse:
         transformer = Transformer(
             limits=Limits(deadline=2.0, slate_size=4, max_slate_size=10),
@@ -94,6 +95,7 @@ class Bench:
             switch=switch or Switch(None),
             metrics=self.metrics,
             log=self,  # type: ignore[arg-type]
+            explore=explore,
         )
         request = parse(PredictRequest, {"instances": list(instances)})
         return self.runner.run(transformer.answer(request))
@@ -462,6 +464,27 @@ def test_the_real_predictor_decodes_together_what_is_asked_together(bench: Bench
     assert [(p.source, len(p.items)) for p in answer.predictions] == [("higr", 4), ("higr", 6)]
     assert {p.model_version for p in answer.predictions} == {bundle.version}
     assert (predictor.stats.batches, predictor.stats.rows) == (1, 2)
+
+
+def test_what_explores_is_logged_with_its_propensities(bench: Bench, bundle: Bundle) -> None:
+    predictor = Predictor.load(bundle, BatchConfig())
+    explore = Explore(share=0.5, temperature=3.0)
+    ids = [f"r{number}" for number in range(20)]
+    asked = [{"user_id": "u", "request_id": request_id} for request_id in ids]
+    first, again = (bench.ask(predictor, *asked, explore=explore).predictions for _ in range(2))
+    shown = [[item.item_id for item in prediction.items] for prediction in first]
+    assert shown == [[item.item_id for item in prediction.items] for prediction in again]
+    assert len({tuple(items) for items in shown}) > 1
+    (best,) = bench.ask(predictor, {"user_id": "u"}).predictions
+    *explored, plain = bench.rows
+    assert plain["propensities"] is None
+    for row in explored:
+        assert len(row["propensities"]) == 4
+        assert all(0 < chance <= 1 for chance in row["propensities"])
+        taken = row["item_ids"][0] == best.items[0].item_id  # the best, drawn or not, or another one drawn
+        assert (row["propensities"][0] >= 0.5) == taken
+    bench.ask(Scripted(boom), {"user_id": "u"}, explore=explore)
+    assert bench.rows[-1]["propensities"] is None
 
 
 def test_what_the_predictor_refuses_falls_alone_with_its_reason(bench: Bench) -> None:
