@@ -80,6 +80,12 @@ SWITCH_ERRORS = Metric(
     "counter",
     "Changes of the switch file that could not be taken; the last position stays.",
 )
+BREAKER = Metric(
+    "higr_breaker_state",
+    "gauge",
+    "1 for the state of the breaker before the predictor: closed, open or probing.",
+    ("state",),
+)
 POLICY_ERRORS = Metric(
     "higr_policy_errors", "counter", "Changes of the policy file that could not be taken; the last one stays."
 )

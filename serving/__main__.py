@@ -18,6 +18,7 @@ from higr.bundle import Bundle
 from higr.config import BatchConfig
 from higr.errors import BundleError, HigrError
 from serving.ask import SlateMaker
+from serving.breaker import Breaker
 from serving.display import Shelf
 from serving.fallback import Ladder, popular_first
 from serving.features import FeastFeatures, Features, NoFeatures
@@ -241,6 +242,8 @@ def _transformer(
             on_write=lambda seconds: metrics.observe(names.STEP_SECONDS, seconds, "log"),
         )
         stack.callback(log.close)
+    breaker = Breaker()
+    metrics.show_breaker(lambda: breaker.state)
     lever = Switch(switch, lambda: metrics.count(names.SWITCH_ERRORS))
     metrics.show_switch(lambda: lever.position)
     return Transformer(
@@ -255,6 +258,7 @@ def _transformer(
         metrics=metrics,
         log=log,
         explore=explore,
+        breaker=breaker,
     )
 
 

@@ -17,6 +17,7 @@ from prometheus_client.registry import Collector
 
 from higr import metrics as names
 from higr.decode.batcher import BatcherStats
+from serving.breaker import STATES
 from serving.switch import POSITIONS
 
 SERVING = (
@@ -29,6 +30,7 @@ SERVING = (
     names.FEEDBACK_EVENTS,
     names.SWITCH,
     names.SWITCH_ERRORS,
+    names.BREAKER,
     names.POLICY_ERRORS,
     names.POLICY_EXPIRED,
     names.BUNDLE,
@@ -65,6 +67,11 @@ class Metrics:
         """Looks at the switch when scraped, so that a move shows without any request."""
         for label in POSITIONS:
             self._gauges[names.SWITCH.name].labels(label).set_function(_is_at(position, label))
+
+    def show_breaker(self, state: Callable[[], str]) -> None:
+        """Looks at the breaker when scraped."""
+        for label in STATES:
+            self._gauges[names.BREAKER.name].labels(label).set_function(_is_at(state, label))
 
     def show_policy(self, expired: Callable[[], bool]) -> None:
         """Looks at the policy when scraped."""

@@ -20,7 +20,8 @@ from higr import metrics as names
 from higr.data.situation import situation_of
 from higr.decode.sampling import Sampling
 from higr.slate import Slate
-from serving.ask import Ask, Refused, SlateMaker
+from serving.ask import Ask, Made, Refused, SlateMaker
+from serving.breaker import Breaker, BreakerOpen
 from serving.decision import Decision
 from serving.display import Shelf
 from serving.fallback import Answer, Ladder
@@ -94,11 +95,13 @@ class Transformer:
         metrics: Metrics,
         log: PredictionLog | None,
         explore: Explore | None = None,
+        breaker: Breaker | None = None,
     ) -> None:
         self._limits, self._version, self._shelf = limits, version, shelf
         self._eligible = frozenset(shelf.eligible)
         self._predictor, self._ladder, self._features = predictor, ladder, features
         self._policy, self._explore = policy, explore
+        self._breaker = breaker or Breaker()
         self._switch, self._metrics, self._log = switch, metrics, log
 
     async def answer(self, request: PredictRequest) -> PredictResponse:
@@ -184,7 +187,14 @@ class Transformer:
         overrun = self._limits.deadline * OVERRUN_SHARE
         nothing: list[tuple[Answer, str] | None] = [None] * len(asks)
         try:
-            made = await asyncio.wait_for(self._predictor.make(asks, max(seconds, 0.001)), seconds + overrun)
+            with self._breaker.attempt():
+                made = await asyncio.wait_for(
+                    self._predictor.make(asks, max(seconds, 0.001)), seconds + overrun
+                )
+                if _is_late(made):
+                    raise TimeoutError
+        except BreakerOpen:
+            return nothing, ["breaker"] * len(asks)
         except TimeoutError:
             return nothing, ["deadline"] * len(asks)
         except ConnectionError:
@@ -242,6 +252,13 @@ class Transformer:
         if self._log is not None:
             self._log.append(_row(prediction, answer.slate, len(known.context.item_ids), seconds))
         return prediction
+
+
+def _is_late(made: Made) -> bool:
+    """Whether every ask was given up for its deadline: as bad a sign as silence."""
+    slates = made.slates if isinstance(made.slates, Sequence) else ()
+    late = [isinstance(slate, Refused) and slate.reason == "deadline" for slate in slates]
+    return bool(late) and all(late)
 
 
 def _removed(policy: Policy, ask: Ask) -> list[Removed]:

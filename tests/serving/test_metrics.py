@@ -26,6 +26,7 @@ def test_names_kinds_and_labels_are_those_of_the_contract() -> None:
     metrics = Metrics(registry)
     metrics.show_bundle("v")
     metrics.show_switch(lambda: "higr")
+    metrics.show_breaker(lambda: "open")
     metrics.show_decoding(lambda: STATS)
     families = {f.name: f for f in text_string_to_metric_families(generate_latest(registry).decode())}
     assert {(f.name, f.type) for f in families.values()} == {(m.name, m.kind) for m in (*SERVING, *DECODING)}
@@ -34,6 +35,7 @@ def test_names_kinds_and_labels_are_those_of_the_contract() -> None:
         "higr": 1,
         "baseline": 0,
     }
+    assert [s.labels["state"] for s in families["higr_breaker_state"].samples if s.value] == ["open"]
 
 
 def test_what_the_batcher_gave_up_is_counted_by_reason_on_arrival_or_later() -> None:

@@ -19,6 +19,7 @@ from higr.config import BatchConfig
 from higr.data.situation import situation_of
 from higr.slate import Slate, UserContext
 from serving.ask import Ask, Made, Refused
+from serving.breaker import Breaker
 from serving.display import Card, Shelf
 from serving.fallback import Ladder, popular_first
 from serving.features import Known, NoFeatures
@@ -83,6 +84,7 @@ class Bench:
         ladder: Any = None,
         policy: Path | None = None,
         explore: Explore | None = None,
+        breaker: Breaker | None = None,
     ) -> PredictResponse:
         transformer = Transformer(
             limits=Limits(deadline=2.0, slate_size=4, max_slate_size=10),
@@ -96,6 +98,7 @@ class Bench:
             metrics=self.metrics,
             log=self,  # type: ignore[arg-type]
             explore=explore,
+            breaker=breaker,
         )
         request = parse(PredictRequest, {"instances": list(instances)})
         return self.runner.run(transformer.answer(request))
@@ -207,6 +210,30 @@ def test_garbage_in_contract_out(lasting: Bench, size: int, exclude: list[str], 
     shown = [item.item_id for item in prediction.items]
     assert len(shown) == len(set(shown)) == size
     assert set(shown) <= set(lasting.shelf.eligible) - set(exclude)
+
+
+@pytest.mark.parametrize(
+    "predictor",
+    [Scripted(boom), Scripted(gone), Scripted(lambda asks: [Refused("deadline")] * len(asks))],
+)
+def test_a_predictor_that_keeps_failing_is_not_asked_for_a_while(bench: Bench, predictor: Scripted) -> None:
+    breaker = Breaker(failures=2, seconds=60)
+    reasons = [
+        bench.ask(predictor, {"user_id": "u"}, breaker=breaker).predictions[0].fallback_reason
+        for _ in range(4)
+    ]
+    assert reasons[0] == reasons[1]
+    assert reasons[2:] == ["breaker", "breaker"]
+    assert len(predictor.asked) == 2
+
+
+def test_who_is_refused_under_overload_does_not_open_the_breaker(bench: Bench) -> None:
+    breaker = Breaker(failures=1)
+    busy = Scripted(lambda asks: [Refused("overloaded"), *first_eligible(asks[1:])])
+    for _ in range(3):
+        answer = bench.ask(busy, {"user_id": "u"}, {"user_id": "v"}, breaker=breaker)
+        assert [p.fallback_reason for p in answer.predictions] == ["overloaded", None]
+    assert breaker.state == "closed"
 
 
 def test_switch_on_baseline_leaves_the_predictor_alone(bench: Bench, tmp_path: Any) -> None:
