@@ -65,6 +65,12 @@ def main(
     http_port: Annotated[
         int, typer.Option("--http-port", "--http_port", min=1, max=65535, help="KServe binds every address.")
     ] = 8080,
+    grpc_port: Annotated[
+        int | None,
+        typer.Option(
+            "--grpc-port", "--grpc_port", min=1, max=65535, help="Of V2 over gRPC; none: it is not served."
+        ),
+    ] = None,
     model_name: Annotated[
         str, typer.Option("--model-name", "--model_name", help="NAME of /v1/models/NAME:predict.")
     ] = "higr",
@@ -103,7 +109,9 @@ def main(
 ) -> None:
     """Serve ordered slates: POST /v1/models/higr:predict."""
     try:
-        _refuse_taken(http_port)
+        _refuse_taken("--http-port", http_port)
+        if grpc_port is not None:
+            _refuse_taken("--grpc-port", grpc_port)
         if role is Role.transformer and predictor_host is None:
             raise HigrError("role transformer has no predictor; give --predictor-host HOST:PORT")
         if role is not Role.transformer and predictor_host is not None:
@@ -115,6 +123,7 @@ def main(
                 role=role,
                 predictor_host=predictor_host,
                 http_port=http_port,
+                grpc_port=grpc_port,
                 model_name=model_name,
                 features=features,
                 log_dir=log_dir,
@@ -136,6 +145,7 @@ def _serve(
     role: Role,
     predictor_host: str | None,
     http_port: int,
+    grpc_port: int | None,
     model_name: str,
     features: Path | None,
     log_dir: Path | None,
@@ -179,7 +189,7 @@ def _serve(
             stack.callback(feedback.close)
         model = server.PublicModel(model_name, transformer)
         _freeze()
-        server.serve(model, http_port, metrics, MAX_BODY_BYTES, feedback)
+        server.serve(model, http_port, metrics, MAX_BODY_BYTES, feedback, grpc_port)
 
 
 def _freeze() -> None:
@@ -202,14 +212,14 @@ def _limits(bundle: Bundle, deadline_ms: float) -> Limits:
         ) from None
 
 
-def _refuse_taken(port: int) -> None:
+def _refuse_taken(option: str, port: int) -> None:
     """KServe's own error comes after the model is loaded, and is a line among many."""
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind(("0.0.0.0", port))
         except OSError as error:
-            raise HigrError(f"port {port}: {error.strerror}; give another --http-port") from None
+            raise HigrError(f"port {port}: {error.strerror}; give another {option}") from None
 
 
 def _transformer(

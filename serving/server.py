@@ -4,6 +4,7 @@ Importing this module imports kserve, which parses `sys.argv`: see `serving.__ma
 """
 
 import copy
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from http import HTTPStatus
 from typing import Any
@@ -12,7 +13,7 @@ import kserve
 from fastapi import Request
 from fastapi.responses import JSONResponse
 from kserve.logging import KSERVE_LOG_CONFIG, configure_logging
-from kserve.model_server import app
+from kserve.model_server import app, args
 from kserve.protocol.rest import server as rest
 
 from higr import metrics as names
@@ -25,13 +26,15 @@ from serving.metrics import Metrics
 from serving.remote import ask_of, response_of
 from serving.schemas import PredictorRequest, PredictRequest, RequestError, check_sizes, parse
 from serving.transformer import Transformer
+from serving.v2 import InvalidTensors, instances_of
+from serving.v2 import response_of as tensors_of
 
 STOP_GRACE_SECONDS = 10
 """Longest wait for requests in flight after SIGTERM."""
 
 
 class _Model(kserve.Model):
-    """What both models share: bodies are checked here, and only V1 is served."""
+    """What both models share: bodies are checked here, before any work."""
 
     def __init__(self, name: str, message: type[PredictRequest] | type[PredictorRequest]) -> None:
         super().__init__(name)
@@ -40,7 +43,7 @@ class _Model(kserve.Model):
 
     async def preprocess(self, payload: Any, headers: dict[str, str] | None = None) -> Any:
         if isinstance(payload, kserve.InferRequest):
-            raise RequestError("path", "path", f"V2 is not served; POST to /v1/models/{self.name}:predict")
+            raise InvalidTensors("path", "path", f"V2 is not served; POST to /v1/models/{self.name}:predict")
         return parse(self._message, payload)
 
     async def explain(self, payload: Any, headers: dict[str, str] | None = None) -> Any:
@@ -49,20 +52,47 @@ class _Model(kserve.Model):
         )
 
 
+@dataclass(frozen=True, slots=True)
+class _Tensors:
+    """A request that came as V2.
+
+    Attributes:
+        id: of the V2 request, which is answered with it.
+    """
+
+    id: str | None
+    request: PredictRequest
+
+
 class PublicModel(_Model):
-    """The endpoint: `POST /v1/models/NAME:predict`."""
+    """The endpoint: `POST /v1/models/NAME:predict`, `POST /v2/models/NAME/infer`, and gRPC."""
 
     def __init__(self, name: str, transformer: Transformer) -> None:
         super().__init__(name, PredictRequest)
         self._transformer = transformer
 
+    async def preprocess(self, payload: Any, headers: dict[str, str] | None = None) -> Any:
+        if not isinstance(payload, kserve.InferRequest):
+            return await super().preprocess(payload, headers)
+        instances = instances_of(payload)
+        try:
+            return _Tensors(payload.id, parse(PredictRequest, {"instances": instances}))
+        except RequestError as error:
+            raise InvalidTensors(error.path, error.field, str(error).partition(": ")[2]) from None
+
     async def predict(
         self,
-        payload: PredictRequest,
+        payload: PredictRequest | _Tensors,
         headers: dict[str, str] | None = None,
         response_headers: dict[str, str] | None = None,
-    ) -> dict[str, Any]:
-        return (await self._transformer.answer(payload)).model_dump()
+    ) -> dict[str, Any] | kserve.InferResponse:
+        if isinstance(payload, PredictRequest):
+            return (await self._transformer.answer(payload)).model_dump()
+        try:
+            answer = await self._transformer.answer(payload.request)
+        except RequestError as error:
+            raise InvalidTensors(error.path, error.field, str(error).partition(": ")[2]) from None
+        return tensors_of(self.name, payload.id, answer.predictions)
 
 
 class PredictorModel(_Model):
@@ -99,6 +129,7 @@ def serve(
     metrics: Metrics,
     max_body_bytes: int,
     feedback: FeedbackLog | None = None,
+    grpc_port: int | None = None,
 ) -> None:
     """Serve until SIGTERM or SIGINT; returns when the requests in flight are answered."""
 
@@ -118,13 +149,17 @@ def serve(
     async def failed(request: Request, error: Exception) -> JSONResponse:
         return JSONResponse({"error": "internal error"}, HTTPStatus.INTERNAL_SERVER_ERROR)
 
+    args.grpc_max_receive_message_length = max_body_bytes
     server = kserve.ModelServer(
         http_port=http_port,
         workers=1,  # more would each hold a model; scale by replicas
-        enable_grpc=False,
+        enable_grpc=grpc_port is not None,
+        grpc_port=grpc_port or 0,
         enable_latency_logging=False,
         grace_period=STOP_GRACE_SECONDS,
     )
+    # Over gRPC too nobody loads or unloads models.
+    server.model_repository_extension = _NoRepository()
     if feedback is not None:
         app.include_router(feedback_router(feedback, metrics))
     app.add_exception_handler(RequestError, bad_request)
@@ -135,6 +170,13 @@ def serve(
         Guard, max_bytes=max_body_bytes, on_too_large=lambda: metrics.count(names.REJECTED, "body")
     )
     server.start([model])
+
+
+class _NoRepository:
+    async def load(self, model_name: str) -> Any:
+        raise InvalidTensors("method", "path", "not served here")
+
+    unload = load
 
 
 def configure() -> None:

@@ -8,6 +8,8 @@ transformer  in front of it: its feature store is missing, its switch is moved
 import json
 import signal
 import socket
+import subprocess
+import sys
 import time
 from collections import Counter
 from collections.abc import Iterator
@@ -56,7 +58,7 @@ def servers(
             "higr",
             [
                 *[*common, "--features", str(store), "--log-dir", str(workshop / "log")],
-                *["--feedback-dir", str(workshop / "feedback")],
+                *["--feedback-dir", str(workshop / "feedback"), "--grpc-port", str(ports[1])],
             ],
         ),
         "predictor": predictor(workshop, bundle, ports[0]),
@@ -204,12 +206,93 @@ def test_without_a_folder_there_is_no_feedback(servers: dict[str, Server]) -> No
 
 
 def test_what_is_not_served_is_4xx(embedded: Server) -> None:
-    tensor = {"name": "x", "shape": [1], "datatype": "BYTES", "data": ["u"]}
-    answer = embedded.client.post("/v2/models/higr/infer", json={"inputs": [tensor]})
-    assert (answer.status_code, answer.json()["field"]) == (400, "path")
     assert embedded.client.post("/v2/repository/models/higr/unload").status_code == 404
     assert embedded.client.post("/v1/models/nobody:predict", json={"instances": []}).status_code == 404
     assert embedded.ready()
+
+
+KSERVES_CLIENTS = """
+import asyncio, json, sys
+http, grpc = sys.argv[1:]; sys.argv = sys.argv[:1]
+from kserve import InferenceGRPCClient, InferenceRESTClient, InferInput, InferRequest, RESTConfig
+
+def asked(user, size):
+    return InferRequest("higr", [
+        InferInput("user_id", [1], "BYTES", [user]), InferInput("slate_size", [1], "INT32", [size])
+    ])
+
+def items(answer):
+    (found,) = (output.as_numpy() for output in answer.outputs if output.name == "item_ids")
+    return [[i.decode() if isinstance(i, bytes) else i for i in row] for row in found.tolist()]
+
+async def ask():
+    v1 = InferenceRESTClient(RESTConfig(protocol="v1", retries=0))
+    body = {"instances": [{"user_id": "u", "slate_size": 6}]}
+    first = await v1.infer(f"http://127.0.0.1:{http}", body, "higr")
+    v2 = InferenceRESTClient(RESTConfig(protocol="v2", retries=0))
+    second = await v2.infer(f"http://127.0.0.1:{http}", asked("u", 6), "higr")
+    wire = InferenceGRPCClient(f"127.0.0.1:{grpc}")
+    third = await wire.infer(asked("u", 6))
+    ready = await wire.is_model_ready("higr")
+    refused = {}
+    for name, request in {
+        "size": asked("u", 11),
+        "model": InferRequest("nobody", [InferInput("user_id", [1], "BYTES", ["u"])]),
+        "tensor": InferRequest("higr", [InferInput("x", [1], "BYTES", ["u"])]),
+    }.items():
+        try:
+            await wire.infer(request)
+        except Exception as error:
+            refused[name] = [error.code().name, error.details()]
+    print(json.dumps({
+        "v1": [[item["item_id"] for item in p["items"]] for p in first["predictions"]],
+        "v2": items(second), "grpc": items(third), "ready": ready, "refused": refused,
+    }))
+
+asyncio.run(ask())
+"""
+
+
+def test_kserves_own_clients_get_the_same_slate_over_every_protocol(
+    embedded: Server, ports: tuple[int, int]
+) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", KSERVES_CLIENTS, str(embedded.port), str(ports[1])],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)
+    assert len(found["v1"][0]) == 6
+    assert found["v1"] == found["v2"] == found["grpc"]
+    assert found["ready"]
+    code, details = found["refused"]["size"]
+    assert code == "INVALID_ARGUMENT"
+    assert "slate_size: 11 is more than the 10 items" in details
+    assert found["refused"]["model"][0] == "NOT_FOUND"
+    assert found["refused"]["tensor"][0] == "INVALID_ARGUMENT"
+
+
+@pytest.mark.parametrize(
+    ("body", "status"),
+    [
+        ({"inputs": [{"name": "user_id", "shape": [1], "datatype": "BYTES", "data": ["u"]}]}, 200),
+        ({"inputs": [{"name": "x", "shape": [1], "datatype": "BYTES", "data": ["u"]}]}, 400),
+        ({"inputs": [{"name": "user_id", "shape": [2], "datatype": "BYTES", "data": ["u"]}]}, 400),
+        ({"inputs": [{"name": "user_id", "shape": [1], "datatype": "BYTES", "data": [""]}]}, 400),
+        ({"inputs": [{"name": "user_id", "shape": [1], "datatype": "?", "data": ["u"]}]}, 400),
+        ({"inputs": [{"name": "user_id", "shape": [1], "datatype": "BYTES"}]}, 422),
+        ({"inputs": []}, 400),
+        ({}, 422),
+    ],
+)
+def test_bad_tensors_are_4xx(embedded: Server, body: dict[str, Any], status: int) -> None:
+    answer = embedded.client.post("/v2/models/higr/infer", json=body)
+    assert answer.status_code == status, answer.text
+    if status == 400:
+        assert answer.json()["field"].startswith(("inputs", "instances[0].user_id"))
 
 
 def test_together_the_predictor_is_not_on_the_port(embedded: Server) -> None:
