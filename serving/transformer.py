@@ -78,6 +78,16 @@ class Explore:
         return Sampling(self.share, self.temperature, seed=seed)
 
 
+@dataclass(frozen=True, slots=True)
+class _Job:
+    """An instance on its way: what is known of its user, and what the predictor is asked."""
+
+    instance: Instance
+    request_id: str
+    known: Known
+    ask: Ask
+
+
 class Transformer:
     """What a client of the endpoint talks to. `version` names the bundle of the rungs below HiGR."""
 
@@ -111,34 +121,36 @@ class Transformer:
             RequestError: a slate longer than the bundle can plan.
         """
         started = time.perf_counter()
-        sizes = self._sizes(request.instances)
-        known = await self._contexts(request.instances)
-        policy, now = self._policy.policy, datetime.now(UTC)
-        ids = [instance.request_id or uuid.uuid4().hex for instance in request.instances]
-        asks = [
-            self._ask(instance, request_id, k, size, policy, now)
-            for k, size, request_id, instance in zip(known, sizes, ids, request.instances, strict=True)
-        ]
-        made = await self._slates(asks, started)
+        policy = self._policy.policy
+        jobs = await self._jobs(request.instances, policy)
+        made = await self._slates([job.ask for job in jobs], started)
         seconds = time.perf_counter() - started
         predictions = [
-            self._finish(instance, request_id, k, ask, answer, version, policy, seconds)
-            for instance, request_id, k, ask, (answer, version) in zip(
-                request.instances, ids, known, asks, made, strict=True
-            )
+            self._finish(job, answer, version, policy, seconds)
+            for job, (answer, version) in zip(jobs, made, strict=True)
         ]
         return PredictResponse(predictions=predictions)
 
-    def _ask(
-        self, instance: Instance, request_id: str, known: Known, size: int, policy: Policy, now: datetime
-    ) -> Ask:
-        context = known.context
-        decision = policy.decide({**context.profile, **context.situation}, now)
-        excluded = _excluded(instance, known, size, self._eligible, decision)
-        spare = 0 if decision.per_creator is None else min(SPARE, self._limits.max_slate_size - size)
-        pinned = decision.sold(size, excluded, self._eligible)
-        sampling = None if self._explore is None else self._explore.sampling(request_id)
-        return Ask(context, size, excluded, decision, pinned, spare, sampling)
+    async def _jobs(self, instances: Sequence[Instance], policy: Policy) -> list[_Job]:
+        sizes = self._sizes(instances)
+        known = await self._contexts(instances)
+        now = datetime.now(UTC)
+        jobs = []
+        for instance, size, found in zip(instances, sizes, known, strict=True):
+            context, request_id = found.context, instance.request_id or uuid.uuid4().hex
+            decision = policy.decide({**context.profile, **context.situation}, now)
+            excluded = _excluded(instance, found, size, self._eligible, decision)
+            ask = Ask(
+                context,
+                size,
+                excluded,
+                decision,
+                pinned=decision.sold(size, excluded, self._eligible),
+                spare=0 if decision.per_creator is None else min(SPARE, self._limits.max_slate_size - size),
+                sampling=None if self._explore is None else self._explore.sampling(request_id),
+            )
+            jobs.append(_Job(instance, request_id, found, ask))
+        return jobs
 
     def _sizes(self, instances: Sequence[Instance]) -> list[int]:
         sizes = [instance.slate_size or self._limits.slate_size for instance in instances]
@@ -224,33 +236,23 @@ class Transformer:
                 answers[row] = (Answer(kept, "higr", None), made.model_version)
         return answers, reasons
 
-    def _finish(
-        self,
-        instance: Instance,
-        request_id: str,
-        known: Known,
-        ask: Ask,
-        answer: Answer,
-        version: str,
-        policy: Policy,
-        seconds: float,
-    ) -> Prediction:
+    def _finish(self, job: _Job, answer: Answer, version: str, policy: Policy, seconds: float) -> Prediction:
         prediction = Prediction(
-            request_id=request_id,
-            user_id=instance.user_id,
-            items=self._shelf.items(answer.slate, ask),
+            request_id=job.request_id,
+            user_id=job.instance.user_id,
+            items=self._shelf.items(answer.slate, job.ask),
             source=answer.source,
             fallback_reason=answer.reason,
-            degraded=known.degraded is not None,
+            degraded=job.known.degraded is not None,
             model_version=version,
-            removed=_removed(policy, ask) if instance.explain else None,
+            removed=_removed(policy, job.ask) if job.instance.explain else None,
         )
         self._metrics.count(names.SLATES, answer.source, answer.reason or "")
         self._metrics.observe(names.REQUEST_SECONDS, seconds, answer.source)
-        if known.degraded is not None:
-            self._metrics.count(names.DEGRADED, known.degraded)
+        if job.known.degraded is not None:
+            self._metrics.count(names.DEGRADED, job.known.degraded)
         if self._log is not None:
-            self._log.append(_row(prediction, answer.slate, len(known.context.item_ids), seconds))
+            self._log.append(_row(prediction, answer.slate, len(job.known.context.item_ids), seconds))
         return prediction
 
 
