@@ -141,7 +141,7 @@ class Prepared:
 
         Of exactly `size` exposures; purchases are fewer, so there two are enough.
         """
-        data = PreparedData.load(self._data(size))
+        data = self.training if size == LENGTHS[-1] else self.short
         slates = data.split(split)
         section = self.config.evaluation.model_copy(
             update={"k": size, "min_exposed": size if self.name == "kuairand" else 1, "max_slates": most}

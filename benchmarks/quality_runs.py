@@ -144,9 +144,12 @@ def run(jobs: Sequence[Work[R]], data: Mapping[str, Prepared], workers: int, tit
     """All jobs in their order; a bar says how far."""
     context = multiprocessing.get_context("spawn")
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    with ProcessPoolExecutor(workers, context, initializer=one_thread) as pool, Progress(*columns) as bar:
+    with (
+        ProcessPoolExecutor(workers, context, initializer=_begin, initargs=(dict(data),)) as pool,
+        Progress(*columns) as bar,
+    ):
         task = bar.add_task(title, total=len(jobs))
-        waiting = {pool.submit(job.complete, data[job.dataset]): job for job in jobs}
+        waiting = {pool.submit(_complete, job): job for job in jobs}
         for future in as_completed(waiting):
             if (error := future.exception()) is not None:
                 pool.shutdown(wait=False, cancel_futures=True)
@@ -154,6 +157,19 @@ def run(jobs: Sequence[Work[R]], data: Mapping[str, Prepared], workers: int, tit
                 raise HigrError(f"{job.name} on {job.dataset}, seed {job.seed}: {error}") from error
             bar.advance(task)
     return [job.load(data[job.dataset]) for job in jobs]
+
+
+_data: dict[str, Prepared] = {}
+"""Of this process: what a job has read the next one need not read again."""
+
+
+def _begin(data: dict[str, Prepared]) -> None:
+    one_thread()
+    _data.update(data)
+
+
+def _complete(job: Work[Any]) -> None:
+    job.complete(_data[job.dataset])
 
 
 def _of_every_length(test: HeldOut, row: str, recommender: Recommender) -> Iterator[tuple[int, list[Slate]]]:
