@@ -41,6 +41,7 @@ class Policy:
         self._blocks = {rule.name: self._named(rule) for rule in file.rules if isinstance(rule, Block)}
         self._today = date.min
         self._decided: dict[tuple[str, ...], Decision] = {}
+        self._left: dict[tuple[str, ...], tuple[frozenset[str], tuple[str, ...]]] = {}
 
     def decide(self, facts: Mapping[str, str], now: datetime) -> Decision:
         """What a request may be shown. facts: its user's profile and its situation."""
@@ -70,22 +71,27 @@ class Policy:
     def _of(self, names: tuple[str, ...], now: datetime) -> Decision:
         today = now.astimezone(UTC).date()
         if today != self._today or len(self._decided) >= MAX_DECISIONS:
-            self._today, self._decided = today, {}
+            self._today, self._decided, self._left = today, {}, {}
         if names not in self._decided:
             self._decided[names] = self._decision([rule for rule in self.file.rules if rule.name in names])
         return self._decided[names]
 
     def _decision(self, rules: Sequence[Rule]) -> Decision:
-        blocks = {rule.name: self._blocked(rule) for rule in rules}
-        blocked = frozenset[str]().union(*blocks.values())
+        blocks = {rule.name: items for rule in rules if (items := self._blocked(rule))}
+        blocking = tuple(blocks)
+        if blocking not in self._left:
+            every = frozenset[str]().union(*blocks.values())
+            self._left[blocking] = every, tuple(item for item in self._popular if item not in every)
+        # One and the same for all decisions that block as much: decoders know what is left by these rules.
+        blocked, popular = self._left[blocking]
         slots: dict[int, Slot] = {}
         for rule in rules:
             if isinstance(rule, Sponsored):
                 slots.setdefault(rule.position, Slot(rule.items, rule.disclosure))
         return Decision(
-            rules=tuple(name for name, items in blocks.items() if items),
+            rules=blocking,
             blocked=blocked,
-            popular=tuple(i for i in self._popular if i not in blocked) if blocked else self._popular,
+            popular=popular,
             per_category=_least(rules, "category"),
             per_creator=_least(rules, "creator"),
             slots=slots,

@@ -78,7 +78,6 @@ class ConstraintReader:
                 self._tree, [self._rows.positions(c.exclude) for c in constraints], strikes=longest
             )
         sets = self._sets
-        sets = self._sets
         rows = [self._rows.read(c, size, sets) for c, size in zip(constraints, sizes, strict=True)]
         device = self._tree.nodes[0].code.device
         which = torch.tensor([row.which for row in rows], device=device)
