@@ -34,10 +34,18 @@ TUNING_SEED = 1000
 TABLES = ("main", "ablation", "scaling")
 TRAINED = ("higr", "onerec", "onerec_moe", "tiger", "sasrec")
 ROWS = {
-    "onerec": {"onerec": "session", "onerec_greedy": "greedy"},
+    "higr": {"higr": "", "higr_beam_40": "/40"},
+    "onerec": {
+        "onerec": "session",
+        "onerec_greedy": "greedy",
+        "onerec_beam_40": "session/40",
+        "onerec_greedy_beam_40": "greedy/40",
+    },
     "onerec_moe": {"onerec_moe_greedy": "greedy"},
+    "tiger": {"tiger": "", "tiger_beam_40": "/40"},
 }
-"""Rules that OneRec is decoded by; with experts by the better one alone."""
+"""How a model is decoded, a row each: all search 10 wide, and again 40 wide where it has a row of that name.
+OneRec is decoded by both rules; with experts by the better one alone."""
 RATES = (1e-3, 2e-3, 4e-3)
 INCUMBENTS: tuple[dict[str, Any], ...] = ({}, {"trees": 150}, {"mmr_lambda": 1.0})
 ABLATIONS: dict[str, dict[str, Any]] = {

@@ -32,9 +32,6 @@ from higr.slate import Recommender
 from higr.training.examples import build_examples, fit_profiles
 from higr.training.fit import fit
 
-TIGER_BEAM = 40
-"""All items of its slate are survivors of one beam, so it is wider than one that looks for one item."""
-
 
 def trained(
     model: str, rows: Mapping[str, str], data: Prepared, config: RunConfig, catalog: Catalog, latest: int
@@ -124,7 +121,7 @@ def _recommender(model: Any, catalog: Catalog, beam: int, rule: str, disabled: I
         case OneRec():
             return OneRecRecommender(model, catalog, beam, cast(Rule, rule), disabled)
         case Tiger():
-            return TigerRecommender(model, catalog, TIGER_BEAM, disabled)
+            return TigerRecommender(model, catalog, beam, disabled)
     return SASRecRecommender(model, catalog, disabled)
 
 

@@ -16,10 +16,13 @@ from higr.evaluation.compare import compare, paired, summary
 from higr.evaluation.measured import Measured
 
 SUBJECT = "higr"
+WIDE = "_beam_40"
+"""Ends the names of rows that search 40 wide. They are set against HiGR at that width."""
 AS_IT_IS = "as it is"
 ORDER = (
     *("higr", "onerec", "onerec_greedy", "onerec_moe_greedy"),
     *("tiger", "sasrec", "incumbent", "popular"),
+    *(f"{row}{WIDE}" for row in ("higr", "onerec", "onerec_greedy", "tiger")),
 )
 SHOWN = {
     "ndcg": "NDCG",
@@ -104,12 +107,15 @@ def _summaries(of_row: Mapping[int, Sequence[Measured]], sizes: Sequence[int]) -
 
 
 def _paired(runs: Runs, sizes: Sequence[int]) -> dict[str, dict[str, Any]]:
-    """Rival, metric: HiGR less the rival on the same slates."""
+    """Rival, metric: HiGR less the rival on the same slates, both searching as wide."""
     table: dict[str, dict[str, Any]] = defaultdict(dict)
-    for size in sizes:
-        rivals = {row: of_row[size] for row, of_row in runs.items() if row != SUBJECT}
-        for rival, differences in compare(runs[SUBJECT][size], rivals).items():
-            table[rival] |= {metric: value.model_dump() for metric, value in differences.items()}
+    for subject in (SUBJECT, f"{SUBJECT}{WIDE}"):
+        wide = subject.endswith(WIDE)
+        names = [row for row in runs if row != subject and row.endswith(WIDE) == wide]
+        for size in sizes if names else ():
+            rivals = {row: runs[row][size] for row in names}
+            for rival, differences in compare(runs[subject][size], rivals).items():
+                table[rival] |= {metric: value.model_dump() for metric, value in differences.items()}
     return dict(table)
 
 
@@ -209,7 +215,8 @@ def _tables(document: dict[str, Any]) -> Tables:
     for data, rows in document["datasets"].items():
         for size in (5, 10):
             made.append((f"{data}, slates of {size}", _accuracy(rows, size)))
-            made.append((f"{data}, slates of {size}: HiGR against each", _against(document, data, size)))
+            against = _against(document, data, size)
+            made.append((f"{data}, slates of {size}: HiGR against each at the same beam", against))
         made.append((f"{data}: what it took", _cost_rows(document["costs"][data])))
         if document["slate_length"][data]:
             made.append((f"{data}: NDCG by slate length", _length_rows(document["slate_length"][data])))

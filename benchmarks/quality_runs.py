@@ -82,8 +82,8 @@ class Job:
                 test.measure(generated, size).save(path / f"{row}-{size}.parquet")
         if self.lengths:
             test = data.test_set(self.split, LONGEST, catalog, self.lengths)
-            for row, recommender in recommenders.items():
-                for length, generated in _of_every_length(test, row, recommender):
+            for row in self._rows_of_lengths():
+                for length, generated in _of_every_length(test, row, recommenders[row]):
                     test.measure(generated, length).save(path / f"length-{row}-{length}.parquet")
         write_json(path / "figures.json", figures)
 
@@ -99,9 +99,13 @@ class Job:
                 length: Measured.load(path / f"length-{row}-{length}.parquet")
                 for length in range(1, LONGEST + 1)
             }
-            for row in (self.rows if self.lengths else ())
+            for row in self._rows_of_lengths()
         }
         return Result(self, measured, lengths, read_json(path / "figures.json"))
+
+    def _rows_of_lengths(self) -> list[str]:
+        """Those that search as wide as the configuration says, if lengths are measured."""
+        return [row for row, rule in self.rows.items() if self.lengths and "/" not in rule]
 
 
 @dataclass(frozen=True)

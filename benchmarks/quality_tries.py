@@ -37,8 +37,8 @@ DECODINGS: dict[str, dict[str, str]] = {
         "session": "session",
         "session, beam 40": "session/40",
     },
-    "tiger": {"beam 40": ""},
-    "tiger_pooled": {"beam 40": ""},
+    "tiger": {"beam 40": "/40"},
+    "tiger_pooled": {"beam 40": "/40"},
 }
 SUBJECT = "HiGR"
 TRIES: dict[str, tuple[str, dict[str, dict[str, Any]], int]] = {

@@ -67,7 +67,11 @@ def test_every_row_of_the_table_is_measured_and_kept(world: Prepared) -> None:
             assert 0 <= value["low"] <= value["mean"] <= value["high"] <= 1
     parameters = {row: cost.get("parameters") for row, cost in document["costs"]["beauty"].items()}
     assert all(parameters[row] == pytest.approx(parameters["higr"], rel=0.1) for row in ORDER[:6])
-    assert set(document["paired"]["beauty"]) == set(ORDER) - {"higr"}
+    against = document["paired"]["beauty"]
+    assert set(against) == set(ORDER) - {"higr", "higr_beam_40"}
+    for rival, subject in {"tiger": "higr", "tiger_beam_40": "higr_beam_40"}.items():
+        gap = rows[subject]["ndcg@10"]["mean"] - rows[rival]["ndcg@10"]["mean"]
+        assert against[rival]["ndcg@10"]["mean"] == pytest.approx(gap, abs=1e-9)
     assert list(document["slate_length"]["beauty"]) == ["higr", "onerec", "onerec_greedy"]
     page = markdown({"preset": "quick", "machine": {"cpu": "a processor", "torch": "2"}, **document})
     assert page.count("\n## ") == 6
