@@ -1,20 +1,21 @@
 """Slates of HiGR and of all it is compared with, on public data: quality with intervals, ablations, sizes.
 
     python -m benchmarks.quality [--preset full|quick] [--data ../shared/data] [--work runs/quality]
-                                 [--datasets kuairand beauty] [--tables main ablation scaling]
+                                 [--datasets kuairand beauty] [--tables settings main ablation scaling]
 
 Every model gets the same data, the same window of engaged history, epochs at most and early stopping,
 and about the same parameters. Those trained by gradient choose among the same three learning rates by
 their own validation loss, the incumbent among as many settings by NDCG@5 on every validation slate, on a
 seed that is not used again. The test period is looked at once, at the end. What was measured is kept in
 --work: a run that was stopped goes on. Writes benchmarks/results/quality.json and .md; with fewer data
-sets or tables than all, the others stay as they are there.
+sets or tables than all, the others stay as they are there, and settings that are not tried again are those
+that were chosen there.
 """
 
 import argparse
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -31,7 +32,7 @@ from higr.files import read_json
 
 RESULTS = Path(__file__).parent / "results"
 TUNING_SEED = 1000
-TABLES = ("main", "ablation", "scaling")
+TABLES = ("settings", "main", "ablation", "scaling")
 TRAINED = ("higr", "onerec", "onerec_moe", "tiger", "sasrec")
 ROWS = {
     "higr": {"higr": "", "higr_beam_40": "/40"},
@@ -159,7 +160,16 @@ def score(result: Result) -> float:
     return float(values[values == values].mean())
 
 
-def plan(dataset: str, settings: dict[str, Result], preset: Preset) -> dict[str, list[Job]]:
+Settings = Mapping[str, Mapping[str, Mapping[str, Any]]]
+"""Model to what it changes in the data set's configuration."""
+
+
+def settings_of(tried: Sequence[Mapping[str, Any]]) -> Settings:
+    """Those that were chosen among the settings of a document."""
+    return {setting["model"]: setting["changes"] for setting in tried if setting["chosen"]}
+
+
+def plan(dataset: str, settings: Settings, preset: Preset) -> dict[str, list[Job]]:
     """All jobs on the test period, by table."""
     jobs = {
         "main": [
@@ -167,7 +177,7 @@ def plan(dataset: str, settings: dict[str, Result], preset: Preset) -> dict[str,
                 dataset,
                 model,
                 seed,
-                settings[model].job.changes if model in settings else {},
+                settings.get(model, {}),
                 ROWS.get(model, {model: ""}),
                 most=preset.most,
                 lengths=preset.lengths if model in ("higr", "onerec") else 0,
@@ -178,7 +188,7 @@ def plan(dataset: str, settings: dict[str, Result], preset: Preset) -> dict[str,
         ]
     }
     if dataset == "kuairand":
-        usual = settings["higr"].job.changes
+        usual = settings["higr"]
         for table, variants in (("ablation", ABLATIONS), ("scaling", SCALES)):
             jobs[table] = [
                 Job(
@@ -224,10 +234,12 @@ def main() -> None:
     arguments = parser.parse_args()
     preset = PRESETS[arguments.preset]
     path = RESULTS / ("quality" if arguments.preset == "full" else "quality-quick")
+    whole = set(arguments.datasets) == set(DATA) and set(arguments.tables) == set(TABLES)
     try:
-        document = measure(arguments, preset)
-        if set(arguments.datasets) != set(DATA) or set(arguments.tables) != set(TABLES):
-            document = renewed(read_json(path.with_suffix(".json")), document)
+        before = {} if whole else read_json(path.with_suffix(".json"))
+        document = measure(arguments, preset, before.get("tuning", {}))
+        if before:
+            document = renewed(before, document)
     except HigrError as error:
         sys.exit(f"benchmarks.quality: {error}")
     publish(document, path)
@@ -235,8 +247,14 @@ def main() -> None:
         Console(width=170).print(table)
 
 
-def measure(arguments: argparse.Namespace, preset: Preset) -> dict[str, Any]:
-    """All of it; the document."""
+def measure(
+    arguments: argparse.Namespace, preset: Preset, tried: Mapping[str, Sequence[Mapping[str, Any]]]
+) -> dict[str, Any]:
+    """The document of what was asked for.
+
+    Args:
+        tried: settings by data set, as a document has them: used where they are not tried again.
+    """
     data = {}
     for name in arguments.datasets:
         folder = arguments.work / arguments.preset / name
@@ -244,11 +262,14 @@ def measure(arguments: argparse.Namespace, preset: Preset) -> dict[str, Any]:
         data[name].make([*range(preset.seeds), TUNING_SEED], arguments.workers)
     tuning, results = {}, {}
     for name in arguments.datasets:
-        settings = plan_tuning(name, preset)
-        if "main" not in arguments.tables:
-            settings = [job for job in settings if job.model == "higr"]
-        tuning[name] = run(settings, data, arguments.workers, f"{name}: settings")
-        planned = plan(name, chosen(tuning[name]), preset)
+        if "settings" in arguments.tables:
+            tuning[name] = run(plan_tuning(name, preset), data, arguments.workers, f"{name}: settings")
+            settings: Settings = {model: result.job.changes for model, result in chosen(tuning[name]).items()}
+        elif name in tried:
+            settings = settings_of(tried[name])
+        else:
+            raise HigrError(f"no settings of {name} were chosen before; add settings to --tables")
+        planned = plan(name, settings, preset)
         jobs = {table: part for table, part in planned.items() if table in arguments.tables}
         done = run(
             [job for part in jobs.values() for job in part], data, arguments.workers, f"{name}: models"
@@ -259,7 +280,10 @@ def measure(arguments: argparse.Namespace, preset: Preset) -> dict[str, Any]:
     return {
         "machine": machine(threads=1),
         "preset": arguments.preset,
-        "code": {name: dict.fromkeys(results[name], digest()) for name in results},
+        "code": {
+            name: dict.fromkeys([*results[name], *(["settings"] if name in tuning else [])], digest())
+            for name in results
+        },
         **assemble(results, tuning, {name: chosen(rows) for name, rows in tuning.items()}, LENGTHS),
     }
 

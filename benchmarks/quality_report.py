@@ -52,6 +52,7 @@ def assemble(
             document["paired"][data] = _paired(runs, sizes)
             document["costs"][data] = _costs(part["main"])
             document["slate_length"][data] = _lengths(part["main"])
+        if data in tuning:
             document["tuning"][data] = [_setting(result, best[data]) for result in tuning[data]]
         for table in ("ablation", "scaling"):
             if part.get(table):

@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 
 from benchmarks import quality, quality_tries
-from benchmarks.quality import ABLATIONS, PRESETS, SCALES, TRAINED, chosen, plan, plan_tuning
+from benchmarks.quality import ABLATIONS, PRESETS, SCALES, TRAINED, chosen, plan, plan_tuning, settings_of
 from benchmarks.quality_data import DATA, STRIDE, Prepared, configuration, windows
 from benchmarks.quality_models import trained
 from benchmarks.quality_report import ORDER, assemble, exponent, markdown, renewed, variants
-from benchmarks.quality_runs import Job, Result
+from benchmarks.quality_runs import Job
 from higr.config import SIZES, RunConfig, load_config
 from higr.data.prepared import PreparedData
 
@@ -49,7 +49,7 @@ def test_every_row_of_the_table_is_measured_and_kept(world: Prepared) -> None:
     for job in jobs:
         job.complete(world)
     settings = chosen([job.load(world) for job in jobs])
-    planned = plan("beauty", settings, TINY)
+    planned = plan("beauty", {model: result.job.changes for model, result in settings.items()}, TINY)
     for job in planned["main"]:
         job.complete(world)
     results = [job.load(world) for job in planned["main"]]
@@ -76,6 +76,7 @@ def test_every_row_of_the_table_is_measured_and_kept(world: Prepared) -> None:
     page = markdown({"preset": "quick", "machine": {"cpu": "a processor", "torch": "2"}, **document})
     assert page.count("\n## ") == 6
     assert sum(setting["chosen"] for setting in document["tuning"]["beauty"]) == len(TRAINED) + 1
+    assert plan("beauty", settings_of(document["tuning"]["beauty"]), TINY) == planned
 
 
 def test_a_job_that_is_done_is_not_run_again(world: Prepared, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -101,8 +102,7 @@ def test_jobs_of_other_settings_keep_their_results_elsewhere(world: Prepared) ->
 
 def test_ablations_are_set_against_the_unchanged_model_of_their_seeds(world: Prepared) -> None:
     usual = {"training": {"learning_rate": 2e-3}}
-    result = Result(Job("kuairand", "higr", 0, usual, {"higr": ""}), {}, {}, {})
-    jobs = plan("kuairand", dict.fromkeys((*TRAINED, "incumbent"), result), TINY)["ablation"]
+    jobs = plan("kuairand", dict.fromkeys((*TRAINED, "incumbent"), usual), TINY)["ablation"]
     without = {**usual, "model": ABLATIONS["generator without context"]}
     assert [dict(job.changes) for job in jobs[:2]] == [usual, without]
     assert {job.training_slates for job in jobs} == {60}
@@ -116,9 +116,7 @@ def test_ablations_are_set_against_the_unchanged_model_of_their_seeds(world: Pre
 
 
 def test_the_learning_rate_falls_as_the_width_grows() -> None:
-    usual = Result(
-        Job("kuairand", "higr", 0, {"training": {"learning_rate": 4e-3}}, {"higr": ""}), {}, {}, {}
-    )
+    usual = {"training": {"learning_rate": 4e-3}}
     jobs = plan("kuairand", dict.fromkeys((*TRAINED, "incumbent"), usual), TINY)["scaling"]
     rates = {
         job.changes.get("model", {}).get("width"): job.changes["training"]["learning_rate"] for job in jobs
