@@ -3,8 +3,9 @@
 import gc
 import socket
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable
 from contextlib import ExitStack
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
 from pathlib import Path
@@ -15,22 +16,21 @@ from rich.console import Console
 
 from higr import metrics as names
 from higr.bundle import Bundle
-from higr.config import BatchConfig
-from higr.errors import BundleError, HigrError
-from serving.ask import SlateMaker
+from higr.errors import HigrError
 from serving.breaker import Breaker
-from serving.display import Shelf
-from serving.fallback import Ladder, popular_first
+from serving.config import ServingConfig, read_config
 from serving.features import FeastFeatures, Features, NoFeatures
 from serving.feedback_log import FeedbackLog
 from serving.guard import MAX_BODY_BYTES, MAX_PREDICTOR_BODY_BYTES
-from serving.live_policy import LivePolicy
+from serving.live_bundle import LiveBundle
+from serving.live_policy import LivePolicyFile
 from serving.metrics import Metrics
 from serving.prediction_log import PredictionLog
 from serving.predictor import Predictor
 from serving.remote import PREDICTOR, RemotePredictor
+from serving.served import Served
 from serving.switch import Switch
-from serving.transformer import Explore, Limits, Transformer
+from serving.transformer import Transformer
 
 app = typer.Typer(add_completion=False)
 
@@ -43,9 +43,34 @@ class Role(StrEnum):
     predictor = "predictor"
 
 
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What was given on the command line, read and checked; `deadline` in seconds."""
+
+    bundle: Path
+    role: Role
+    predictor_host: str | None
+    http_port: int
+    grpc_port: int | None
+    model_name: str
+    features: Path | None
+    log_dir: Path | None
+    feedback_dir: Path | None
+    switch: Path | None
+    policy: Path | None
+    config: ServingConfig
+    deadline: float
+
+
 @app.command()
 def main(
-    bundle: Annotated[Path, typer.Option(help="The model bundle: a directory with manifest.json.")],
+    bundle: Annotated[
+        Path,
+        typer.Option(
+            help="The model bundle: a directory with manifest.json, or a link to one. "
+            "Another one in its place is taken while serving."
+        ),
+    ],
     role: Annotated[
         Role,
         typer.Option(
@@ -96,13 +121,12 @@ def main(
             help="YAML file of what may be shown to whom; none: everything. The predictor's own too."
         ),
     ] = None,
-    explore_share: Annotated[
-        float,
-        typer.Option(min=0, max=1, help="Share of positions whose item is drawn, not the best; 0: none."),
-    ] = 0.0,
-    explore_temperature: Annotated[
-        float, typer.Option(min=0.01, max=100, help="Of the draw: above 1 flatter than the model.")
-    ] = 1.0,
+    config: Annotated[
+        Path | None,
+        typer.Option(
+            help="YAML file of all that has no option (`serving.config`); none: as it is by itself."
+        ),
+    ] = None,
     deadline_ms: Annotated[
         float, typer.Option(min=1, max=60_000, help="Time a request may take, fallback included.")
     ] = 300.0,
@@ -116,100 +140,96 @@ def main(
             raise HigrError("role transformer has no predictor; give --predictor-host HOST:PORT")
         if role is not Role.transformer and predictor_host is not None:
             raise HigrError(f"--predictor-host is for role transformer; this is role {role}")
+        options = Options(
+            bundle, role, predictor_host, http_port, grpc_port, model_name, features, log_dir, feedback_dir,
+            switch, policy, read_config(config), deadline_ms / 1000,
+        )  # fmt: skip
         with ExitStack() as stack:
-            _serve(
-                stack,
-                bundle=Bundle.open(bundle),
-                role=role,
-                predictor_host=predictor_host,
-                http_port=http_port,
-                grpc_port=grpc_port,
-                model_name=model_name,
-                features=features,
-                log_dir=log_dir,
-                feedback_dir=feedback_dir,
-                switch=switch,
-                policy=policy,
-                explore=Explore(explore_share, explore_temperature) if explore_share else None,
-                deadline_ms=deadline_ms,
-            )
+            _serve(stack, options)
     except HigrError as error:
         Console(stderr=True, soft_wrap=True, markup=False, highlight=False).print(f"error: {error}")
         raise typer.Exit(2) from None
 
 
-def _serve(
-    stack: ExitStack,
-    *,
-    bundle: Bundle,
-    role: Role,
-    predictor_host: str | None,
-    http_port: int,
-    grpc_port: int | None,
-    model_name: str,
-    features: Path | None,
-    log_dir: Path | None,
-    feedback_dir: Path | None,
-    switch: Path | None,
-    policy: Path | None,
-    explore: Explore | None,
-    deadline_ms: float,
-) -> None:
+def _serve(stack: ExitStack, options: Options) -> None:
     # kserve parses sys.argv when it is imported, and takes our options for misspelt ones of its own.
     sys.argv = sys.argv[:1]
     from serving import server
 
     server.configure()
     metrics = Metrics()
-    metrics.show_bundle(bundle.version)
-    limits = _limits(bundle, deadline_ms)
-    maker: SlateMaker
-    if predictor_host is None:
-        predictor = Predictor.load(bundle, BatchConfig())
-        predictor.warm_up(limits.slate_size)
-        metrics.show_decoding(lambda: predictor.stats)
-        maker = predictor
+    rules = LivePolicyFile(options.policy, lambda: metrics.count(names.POLICY_ERRORS))
+    metrics.show_policy(lambda: rules.rules.expired(datetime.now(UTC)))
+    live = LiveBundle(
+        options.bundle,
+        _loader(options, metrics, rules),
+        on_change=metrics.show_bundle,
+        on_error=lambda: metrics.count(names.BUNDLE_ERRORS),
+    )
+    stack.callback(live.close)
+    model: server.PublicModel | server.PredictorModel
+    feedback = None
+    if options.role is Role.predictor:
+        model = server.PredictorModel(PREDICTOR, lambda: live.served)
     else:
-        maker = RemotePredictor(predictor_host)
-    shelf = Shelf.of(bundle)
-    popular = popular_first(shelf.eligible, bundle.baseline.popularity.item_ids)
-    rules = LivePolicy(policy, bundle.items, popular, lambda: metrics.count(names.POLICY_ERRORS))
-    metrics.show_policy(lambda: rules.policy.file.expired(datetime.now(UTC)))
-    if role is Role.predictor:
-        _freeze()
-        inner = server.PredictorModel(PREDICTOR, maker, limits.max_slate_size, rules)
-        server.serve(inner, http_port, metrics, MAX_PREDICTOR_BODY_BYTES)
-    else:
-        transformer = _transformer(
-            stack, bundle, limits, maker, metrics, features, log_dir, switch, rules, shelf, popular, explore
-        )
-        feedback = None
-        if feedback_dir is not None:
-            feedback = FeedbackLog(feedback_dir, lambda: metrics.count(names.LOG_FAILURES))
+        model = server.PublicModel(options.model_name, _transformer(stack, options, live, metrics))
+        if options.feedback_dir is not None:
+            feedback = FeedbackLog(options.feedback_dir, lambda: metrics.count(names.LOG_FAILURES))
             stack.callback(feedback.close)
-        model = server.PublicModel(model_name, transformer)
-        _freeze()
-        server.serve(model, http_port, metrics, MAX_BODY_BYTES, feedback, grpc_port)
-
-
-def _freeze() -> None:
-    """What is loaded now stays: the collector need not walk it again, which takes longer than a deadline."""
+    # What is loaded now stays: the collector need not walk it again, which takes longer than a deadline.
     gc.collect()
     gc.freeze()
+    live.watch()
+    longest = MAX_PREDICTOR_BODY_BYTES if options.role is Role.predictor else MAX_BODY_BYTES
+    server.serve(model, options.http_port, metrics, longest, feedback, options.grpc_port)
 
 
-def _limits(bundle: Bundle, deadline_ms: float) -> Limits:
-    config = bundle.manifest.config
-    try:
-        return Limits(
-            deadline=deadline_ms / 1000,
-            slate_size=config["decode"]["slate_size"],
-            max_slate_size=config["model"]["max_slate_size"],
+def _loader(options: Options, metrics: Metrics, rules: LivePolicyFile) -> Callable[[Bundle], Served]:
+    """Makes a bundle ready: what it answers first is as fast as what it answers later."""
+    remote = None if options.predictor_host is None else RemotePredictor(options.predictor_host)
+
+    def load(bundle: Bundle) -> Served:
+        if remote is not None:
+            served = Served.of(bundle, remote, rules)
+        else:
+            predictor = Predictor.load(bundle, options.config.batch)
+            served = Served.of(bundle, predictor, rules)
+            predictor.warm_up(served.slate_size)
+            metrics.show_decoding(lambda: predictor.stats)
+        served.ladder.warm_up(served.slate_size)
+        return served
+
+    return load
+
+
+def _transformer(stack: ExitStack, options: Options, live: LiveBundle, metrics: Metrics) -> Transformer:
+    source: Features = NoFeatures()
+    if options.features is not None:
+        source = FeastFeatures(options.features)
+        source.warm_up()
+        stack.callback(source.close)
+    log = None
+    if options.log_dir is not None:
+        log = PredictionLog(
+            options.log_dir,
+            on_failure=lambda: metrics.count(names.LOG_FAILURES),
+            on_write=lambda seconds: metrics.observe(names.STEP_SECONDS, seconds, "log"),
         )
-    except KeyError as missing:
-        raise BundleError(
-            f"bundle {bundle.path}: its configuration lacks {missing}; build it again"
-        ) from None
+        stack.callback(log.close)
+    breaker = Breaker()
+    metrics.show_breaker(lambda: breaker.state)
+    lever = Switch(options.switch, lambda: metrics.count(names.SWITCH_ERRORS))
+    metrics.show_switch(lambda: lever.position)
+    return Transformer(
+        served=lambda: live.served,
+        deadline=options.deadline,
+        features=source,
+        switch=lever,
+        metrics=metrics,
+        log=log,
+        explore=options.config.explore,
+        breaker=breaker,
+    )
 
 
 def _refuse_taken(option: str, port: int) -> None:
@@ -220,56 +240,6 @@ def _refuse_taken(option: str, port: int) -> None:
             probe.bind(("0.0.0.0", port))
         except OSError as error:
             raise HigrError(f"port {port}: {error.strerror}; give another {option}") from None
-
-
-def _transformer(
-    stack: ExitStack,
-    bundle: Bundle,
-    limits: Limits,
-    maker: SlateMaker,
-    metrics: Metrics,
-    features: Path | None,
-    log_dir: Path | None,
-    switch: Path | None,
-    policy: LivePolicy,
-    shelf: Shelf,
-    popular: Sequence[str],
-    explore: Explore | None,
-) -> Transformer:
-    ladder = Ladder(bundle.baseline, popular)
-    ladder.warm_up(limits.slate_size)
-    stack.callback(ladder.close)
-    source: Features = NoFeatures()
-    if features is not None:
-        source = FeastFeatures(features)
-        source.warm_up()
-        stack.callback(source.close)
-    log = None
-    if log_dir is not None:
-        log = PredictionLog(
-            log_dir,
-            on_failure=lambda: metrics.count(names.LOG_FAILURES),
-            on_write=lambda seconds: metrics.observe(names.STEP_SECONDS, seconds, "log"),
-        )
-        stack.callback(log.close)
-    breaker = Breaker()
-    metrics.show_breaker(lambda: breaker.state)
-    lever = Switch(switch, lambda: metrics.count(names.SWITCH_ERRORS))
-    metrics.show_switch(lambda: lever.position)
-    return Transformer(
-        limits=limits,
-        version=bundle.version,
-        shelf=shelf,
-        predictor=maker,
-        ladder=ladder,
-        features=source,
-        policy=policy,
-        switch=lever,
-        metrics=metrics,
-        log=log,
-        explore=explore,
-        breaker=breaker,
-    )
 
 
 if __name__ == "__main__":

@@ -23,11 +23,13 @@ class Shelf:
 
     Attributes:
         eligible: the items that are not disabled, in catalogue order.
+        eligible_ids: the same as a set.
     """
 
     def __init__(self, cards: dict[str, Card], disabled: frozenset[str] = frozenset()) -> None:
         self._cards = cards
         self.eligible = tuple(item for item in cards if item not in disabled)
+        self.eligible_ids = frozenset(self.eligible)
 
     @classmethod
     def of(cls, bundle: Bundle) -> "Shelf":

@@ -14,45 +14,54 @@ from serving.watched import WatchedFile
 logger = logging.getLogger("higr.serving")
 
 
-class LivePolicy:
-    """Reads the file again whenever it has changed. One that cannot be taken leaves the policy as it was.
+class LivePolicyFile:
+    """Read again whenever it has changed. One that cannot be taken leaves the rules as they were.
 
     Args:
         path: None: no rule.
-        items, popular: of `Policy`.
         on_error: called once for each change that could not be taken.
 
     Raises:
         InputError: the file cannot be taken when the process starts.
     """
 
-    def __init__(
-        self,
-        path: Path | None,
-        items: pa.Table,
-        popular: Sequence[str],
-        on_error: Callable[[], None] = lambda: None,
-    ) -> None:
-        self._items, self._popular, self._on_error = items, popular, on_error
-        self._file = None if path is None else WatchedFile(path)
-        self._policy = self._read(PolicyFile() if path is None else read_policy(path))
-        if self._file is not None:
-            self._file.changed()
+    def __init__(self, path: Path | None, on_error: Callable[[], None] = lambda: None) -> None:
+        self._on_error = on_error
+        self._watched = None if path is None else WatchedFile(path)
+        if self._watched is not None:
+            self._watched.changed()  # before it is read: a change while it is read is seen later
+        self._rules = PolicyFile() if path is None else read_policy(path)
 
     @property
-    def policy(self) -> Policy:
-        if self._file is not None and self._file.changed():
-            self._take(self._file.path)
-        return self._policy
+    def rules(self) -> PolicyFile:
+        """Another object whenever the file has changed."""
+        if self._watched is not None and self._watched.changed():
+            self._take(self._watched.path)
+        return self._rules
 
     def _take(self, path: Path) -> None:
         try:
-            self._policy = self._read(read_policy(path))
+            self._rules = read_policy(path)
         except InputError as error:
             logger.error("event=policy_unreadable error=%s", error)
             self._on_error()
             return
-        logger.warning("event=policy_changed rules=%d", len(self._policy.file.rules))
+        logger.warning("event=policy_changed rules=%d", len(self._rules.rules))
 
-    def _read(self, file: PolicyFile) -> Policy:
-        return Policy(file, self._items, self._popular)
+
+class LivePolicy:
+    """The rules of a file read against the items of a bundle; items and popular are those of `Policy`."""
+
+    def __init__(self, file: LivePolicyFile, items: pa.Table, popular: Sequence[str]) -> None:
+        self._file, self._items, self._popular = file, items, popular
+        self._policy = self._read(file.rules)
+
+    @property
+    def policy(self) -> Policy:
+        rules = self._file.rules
+        if rules is not self._policy.file:
+            self._policy = self._read(rules)
+        return self._policy
+
+    def _read(self, rules: PolicyFile) -> Policy:
+        return Policy(rules, self._items, self._popular)

@@ -34,6 +34,7 @@ SERVING = (
     names.POLICY_ERRORS,
     names.POLICY_EXPIRED,
     names.BUNDLE,
+    names.BUNDLE_ERRORS,
 )
 """What every serving process exposes, whatever its role."""
 
@@ -50,6 +51,8 @@ class Metrics:
         self._counters: dict[str, Counter] = {}
         self._gauges: dict[str, Gauge] = {}
         self._histograms: dict[str, Histogram] = {}
+        self._decoding: _Decoding | None = None
+        self._bundle: str | None = None
         for metric in SERVING:
             self._register(metric, registry)
 
@@ -61,7 +64,12 @@ class Metrics:
         self._histograms[metric.name].labels(*labels).observe(seconds)
 
     def show_bundle(self, version: str) -> None:
-        self._gauges[names.BUNDLE.name].labels(version).set(1)
+        """In place of the one before, which is 0 from now on."""
+        gauge = self._gauges[names.BUNDLE.name]
+        if self._bundle is not None:
+            gauge.labels(self._bundle).set(0)
+        gauge.labels(version).set(1)
+        self._bundle = version
 
     def show_switch(self, position: Callable[[], str]) -> None:
         """Looks at the switch when scraped, so that a move shows without any request."""
@@ -78,8 +86,11 @@ class Metrics:
         self._gauges[names.POLICY_EXPIRED.name].set_function(lambda: float(expired()))
 
     def show_decoding(self, stats: Callable[[], BatcherStats]) -> None:
-        """Looks at the batcher's own counts when scraped."""
-        self._registry.register(_Decoding(stats))
+        """Looks at the batcher's own counts when scraped; those of another batcher take their place."""
+        if self._decoding is not None:
+            self._registry.unregister(self._decoding)
+        self._decoding = _Decoding(stats)
+        self._registry.register(self._decoding)
 
     def _register(self, metric: names.Metric, registry: CollectorRegistry) -> None:
         given = (metric.name, metric.help, metric.labels)

@@ -16,11 +16,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
-import yaml
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, model_validator
 
-from higr.errors import InputError
 from serving.schemas import MAX_SLATE, Id
+from serving.yaml_file import read_yaml
 
 MAX_BYTES = 4 * 1024 * 1024
 """Longest policy file; a longer one is a mistake."""
@@ -123,26 +122,7 @@ def read_policy(path: Path) -> PolicyFile:
     """Raises:
     InputError: no file, not YAML, or not of this form; names the field.
     """
-    try:
-        with path.open("rb") as file:
-            text = file.read(MAX_BYTES + 1)
-    except OSError as error:
-        raise InputError(f"policy {path}: {error.strerror}; give one that can be read") from None
-    if len(text) > MAX_BYTES:
-        raise InputError(f"policy {path}: more than {MAX_BYTES} bytes; block categories, not single items")
-    try:
-        document = yaml.safe_load(text)
-    except (yaml.YAMLError, UnicodeDecodeError, RecursionError) as error:
-        where = getattr(error, "problem_mark", None)
-        line = "" if where is None else f" in line {where.line + 1}"
-        raise InputError(f"policy {path}: not YAML{line}") from None
-    try:
-        return PolicyFile.model_validate({} if document is None else document)
-    except ValidationError as error:
-        first = error.errors(include_url=False, include_input=False)[0]
-        field = ".".join(str(part) for part in first["loc"]) or "the file"
-        problem = first["msg"].removeprefix("Value error, ")
-        raise InputError(f"policy {path}: {field}: {problem}") from None
+    return read_yaml(path, PolicyFile, "policy", MAX_BYTES)
 
 
 def _all(condition: Condition, facts: Mapping[str, str]) -> bool:

@@ -4,6 +4,7 @@ Importing this module imports kserve, which parses `sys.argv`: see `serving.__ma
 """
 
 import copy
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from http import HTTPStatus
@@ -17,14 +18,14 @@ from kserve.model_server import app, args
 from kserve.protocol.rest import server as rest
 
 from higr import metrics as names
-from serving.ask import Made, Refused, SlateMaker
+from serving.ask import Made, Refused
 from serving.feedback import feedback_router
 from serving.feedback_log import FeedbackLog
 from serving.guard import Guard
-from serving.live_policy import LivePolicy
 from serving.metrics import Metrics
 from serving.remote import ask_of, response_of
 from serving.schemas import PredictorRequest, PredictRequest, RequestError, check_sizes, parse
+from serving.served import Served
 from serving.transformer import Transformer
 from serving.v2 import InvalidTensors, instances_of
 from serving.v2 import response_of as tensors_of
@@ -98,14 +99,9 @@ class PublicModel(_Model):
 class PredictorModel(_Model):
     """What the transformer calls when it runs apart; clients have no business with it."""
 
-    def __init__(self, name: str, predictor: SlateMaker, max_slate_size: int, policy: LivePolicy) -> None:
+    def __init__(self, name: str, served: Callable[[], Served]) -> None:
         super().__init__(name, PredictorRequest)
-        self._predictor, self._max_slate_size, self._policy = predictor, max_slate_size, policy
-
-    async def preprocess(self, payload: Any, headers: dict[str, str] | None = None) -> PredictorRequest:
-        request: PredictorRequest = await super().preprocess(payload, headers)
-        check_sizes((instance.slate_size for instance in request.instances), self._max_slate_size)
-        return request
+        self._served = served
 
     async def predict(
         self,
@@ -113,9 +109,11 @@ class PredictorModel(_Model):
         headers: dict[str, str] | None = None,
         response_headers: dict[str, str] | None = None,
     ) -> dict[str, Any]:
-        policy, now = self._policy.policy, datetime.now(UTC)
+        served, now = self._served(), datetime.now(UTC)
+        check_sizes((instance.slate_size for instance in payload.instances), served.max_slate_size)
+        policy = served.policy.policy
         asks = [ask_of(instance, policy, now) for instance in payload.instances]
-        made = await self._predictor.make(
+        made = await served.predictor.make(
             [ask for ask in asks if ask is not None], payload.deadline_ms / 1000
         )
         slates = iter(made.slates)

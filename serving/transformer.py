@@ -12,7 +12,7 @@ import hashlib
 import logging
 import time
 import uuid
-from collections.abc import Sequence, Set
+from collections.abc import Callable, Sequence, Set
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -20,17 +20,17 @@ from higr import metrics as names
 from higr.data.situation import situation_of
 from higr.decode.sampling import Sampling
 from higr.slate import Slate
-from serving.ask import Ask, Made, Refused, SlateMaker
+from serving.ask import Ask, Made, Refused
 from serving.breaker import Breaker, BreakerOpen
+from serving.config import ExploreConfig
 from serving.decision import Decision
-from serving.display import Shelf
-from serving.fallback import Answer, Ladder
+from serving.fallback import Answer
 from serving.features import Features, Known
-from serving.live_policy import LivePolicy
 from serving.metrics import Metrics
 from serving.policy import Policy
 from serving.prediction_log import PredictionLog
 from serving.schemas import Instance, Prediction, PredictRequest, PredictResponse, Removed, check_sizes
+from serving.served import Served
 from serving.switch import Switch
 
 logger = logging.getLogger("higr.serving")
@@ -48,37 +48,6 @@ of a batch would be lost with the one that was late."""
 
 
 @dataclass(frozen=True, slots=True)
-class Limits:
-    """Attributes:
-    deadline: seconds a request may take.
-    slate_size: when the request names none.
-    max_slate_size: longest slate the bundle's planner can plan.
-    """
-
-    deadline: float
-    slate_size: int
-    max_slate_size: int
-
-
-@dataclass(frozen=True, slots=True)
-class Explore:
-    """How HiGR's slates explore.
-
-    Attributes:
-        share: of positions whose item is drawn.
-        temperature: of the draw; above 1 flatter than the model.
-    """
-
-    share: float
-    temperature: float
-
-    def sampling(self, request_id: str) -> Sampling:
-        """Of one request: the same id gives the same draws."""
-        seed = int.from_bytes(hashlib.blake2b(request_id.encode(), digest_size=7).digest())
-        return Sampling(self.share, self.temperature, seed=seed)
-
-
-@dataclass(frozen=True, slots=True)
 class _Job:
     """An instance on its way: what is known of its user, and what the predictor is asked."""
 
@@ -89,29 +58,27 @@ class _Job:
 
 
 class Transformer:
-    """What a client of the endpoint talks to. `version` names the bundle of the rungs below HiGR."""
+    """What a client of the endpoint talks to.
+
+    Args:
+        served: the bundle of a request that begins now.
+        deadline: seconds a request may take.
+    """
 
     def __init__(
         self,
         *,
-        limits: Limits,
-        version: str,
-        shelf: Shelf,
-        predictor: SlateMaker,
-        ladder: Ladder,
+        served: Callable[[], Served],
+        deadline: float,
         features: Features,
-        policy: LivePolicy,
         switch: Switch,
         metrics: Metrics,
         log: PredictionLog | None,
-        explore: Explore | None = None,
+        explore: ExploreConfig,
         breaker: Breaker | None = None,
     ) -> None:
-        self._limits, self._version, self._shelf = limits, version, shelf
-        self._eligible = frozenset(shelf.eligible)
-        self._predictor, self._ladder, self._features = predictor, ladder, features
-        self._policy, self._explore = policy, explore
-        self._breaker = breaker or Breaker()
+        self._served, self._deadline, self._features = served, deadline, features
+        self._explore, self._breaker = explore, breaker or Breaker()
         self._switch, self._metrics, self._log = switch, metrics, log
 
     async def answer(self, request: PredictRequest) -> PredictResponse:
@@ -121,41 +88,39 @@ class Transformer:
             RequestError: a slate longer than the bundle can plan.
         """
         started = time.perf_counter()
-        policy = self._policy.policy
-        jobs = await self._jobs(request.instances, policy)
-        made = await self._slates([job.ask for job in jobs], started)
+        served = self._served()
+        policy = served.policy.policy
+        jobs = await self._jobs(request.instances, served, policy)
+        made = await self._slates([job.ask for job in jobs], served, started)
         seconds = time.perf_counter() - started
         predictions = [
-            self._finish(job, answer, version, policy, seconds)
+            self._finish(job, answer, version, served, policy, seconds)
             for job, (answer, version) in zip(jobs, made, strict=True)
         ]
         return PredictResponse(predictions=predictions)
 
-    async def _jobs(self, instances: Sequence[Instance], policy: Policy) -> list[_Job]:
-        sizes = self._sizes(instances)
+    async def _jobs(self, instances: Sequence[Instance], served: Served, policy: Policy) -> list[_Job]:
+        sizes = [instance.slate_size or served.slate_size for instance in instances]
+        check_sizes(sizes, served.max_slate_size)
         known = await self._contexts(instances)
         now = datetime.now(UTC)
+        eligible = served.shelf.eligible_ids
         jobs = []
         for instance, size, found in zip(instances, sizes, known, strict=True):
             context, request_id = found.context, instance.request_id or uuid.uuid4().hex
             decision = policy.decide({**context.profile, **context.situation}, now)
-            excluded = _excluded(instance, found, size, self._eligible, decision)
+            excluded = _excluded(instance, found, size, eligible, decision)
             ask = Ask(
                 context,
                 size,
                 excluded,
                 decision,
-                pinned=decision.sold(size, excluded, self._eligible),
-                spare=0 if decision.per_creator is None else min(SPARE, self._limits.max_slate_size - size),
-                sampling=None if self._explore is None else self._explore.sampling(request_id),
+                pinned=decision.sold(size, excluded, eligible),
+                spare=0 if decision.per_creator is None else min(SPARE, served.max_slate_size - size),
+                sampling=_sampling(self._explore, request_id),
             )
             jobs.append(_Job(instance, request_id, found, ask))
         return jobs
-
-    def _sizes(self, instances: Sequence[Instance]) -> list[int]:
-        sizes = [instance.slate_size or self._limits.slate_size for instance in instances]
-        check_sizes(sizes, self._limits.max_slate_size)
-        return sizes
 
     async def _contexts(self, instances: Sequence[Instance]) -> list[Known]:
         given = {
@@ -167,41 +132,41 @@ class Transformer:
         if wanted:
             started = time.perf_counter()
             read = await self._features.read(
-                [instances[row].user_id for row in wanted], self._limits.deadline * FEATURES_SHARE
+                [instances[row].user_id for row in wanted], self._deadline * FEATURES_SHARE
             )
             self._metrics.observe(names.STEP_SECONDS, time.perf_counter() - started, "features")
             given.update(zip(wanted, read, strict=True))
         now = datetime.now(UTC)
         return [given[row].at(situation_of(now, instance.surface)) for row, instance in enumerate(instances)]
 
-    async def _slates(self, asks: Sequence[Ask], started: float) -> list[tuple[Answer, str]]:
+    async def _slates(self, asks: Sequence[Ask], served: Served, started: float) -> list[tuple[Answer, str]]:
         """An answer an ask, with the version of the bundle it came from."""
         answers: list[tuple[Answer, str] | None] = [None] * len(asks)
         reasons = ["switch"] * len(asks)
         if self._switch.position != "baseline":
-            answers, reasons = await self._predicted(asks, started)
+            answers, reasons = await self._predicted(asks, served, started)
         failed = [row for row, answer in enumerate(answers) if answer is None]
         if failed:
             begun = time.perf_counter()
-            left = max(0.0, started + self._limits.deadline - begun)
-            fallen = await self._ladder.fall([asks[r] for r in failed], [reasons[r] for r in failed], left)
+            left = max(0.0, started + self._deadline - begun)
+            fallen = await served.ladder.fall([asks[r] for r in failed], [reasons[r] for r in failed], left)
             self._metrics.observe(names.STEP_SECONDS, time.perf_counter() - begun, "baseline")
             for row, answer in zip(failed, fallen, strict=True):
-                answers[row] = (answer, self._version)
+                answers[row] = (answer, served.version)
         return [answer for answer in answers if answer is not None]
 
     async def _predicted(
-        self, asks: Sequence[Ask], started: float
+        self, asks: Sequence[Ask], served: Served, started: float
     ) -> tuple[list[tuple[Answer, str] | None], list[str]]:
         """What HiGR made and can be shown; where there is nothing, the reason."""
         begun = time.perf_counter()
-        seconds = started + self._limits.deadline * (1 - FALLBACK_SHARE) - begun
-        overrun = self._limits.deadline * OVERRUN_SHARE
+        seconds = started + self._deadline * (1 - FALLBACK_SHARE) - begun
+        overrun = self._deadline * OVERRUN_SHARE
         nothing: list[tuple[Answer, str] | None] = [None] * len(asks)
         try:
             with self._breaker.attempt():
                 made = await asyncio.wait_for(
-                    self._predictor.make(asks, max(seconds, 0.001)), seconds + overrun
+                    served.predictor.make(asks, max(seconds, 0.001)), seconds + overrun
                 )
                 if _is_late(made):
                     raise TimeoutError
@@ -225,22 +190,24 @@ class Transformer:
             if isinstance(slate, Refused):
                 reasons[row] = slate.reason
                 continue
-            fault = self._ladder.fault(slate, ask, ask.slate_size + ask.spare)
+            fault = served.ladder.fault(slate, ask, ask.slate_size + ask.spare)
             if fault is not None:
                 logger.warning("event=invalid_slate fault=%r", fault)
                 continue
-            kept = self._ladder.kept(slate, ask)
+            kept = served.ladder.kept(slate, ask)
             if kept is None:
                 reasons[row] = "policy"
             else:
                 answers[row] = (Answer(kept, "higr", None), made.model_version)
         return answers, reasons
 
-    def _finish(self, job: _Job, answer: Answer, version: str, policy: Policy, seconds: float) -> Prediction:
+    def _finish(
+        self, job: _Job, answer: Answer, version: str, served: Served, policy: Policy, seconds: float
+    ) -> Prediction:
         prediction = Prediction(
             request_id=job.request_id,
             user_id=job.instance.user_id,
-            items=self._shelf.items(answer.slate, job.ask),
+            items=served.shelf.items(answer.slate, job.ask),
             source=answer.source,
             fallback_reason=answer.reason,
             degraded=job.known.degraded is not None,
@@ -254,6 +221,14 @@ class Transformer:
         if self._log is not None:
             self._log.append(_row(prediction, answer.slate, len(job.known.context.item_ids), seconds))
         return prediction
+
+
+def _sampling(explore: ExploreConfig, request_id: str) -> Sampling | None:
+    """How one request explores: the same id gives the same draws."""
+    if not explore.share:
+        return None
+    seed = int.from_bytes(hashlib.blake2b(request_id.encode(), digest_size=7).digest())
+    return Sampling(explore.share, explore.temperature, seed=seed)
 
 
 def _is_late(made: Made) -> bool:

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import pytest
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.parser import text_string_to_metric_families
@@ -56,6 +58,17 @@ def test_what_the_batcher_gave_up_is_counted_by_reason_on_arrival_or_later() -> 
         ("higr_not_decoded_requests_total", "queue_full"): 4,
         ("higr_not_decoded_requests_total", "late"): 1,
     }
+
+
+def test_another_bundle_takes_the_place_of_the_one_before() -> None:
+    registry = CollectorRegistry()
+    metrics = Metrics(registry)
+    for number, version in enumerate(("a", "b"), 1):
+        metrics.show_bundle(version)
+        metrics.show_decoding(lambda batches=number: replace(STATS, batches=batches))
+    assert registry.get_sample_value("higr_bundle_info", {"version": "a"}) == 0
+    assert registry.get_sample_value("higr_bundle_info", {"version": "b"}) == 1
+    assert registry.get_sample_value("higr_batches_total") == 2
 
 
 def test_serving_has_every_metric_that_is_not_the_drift_jobs() -> None:

@@ -9,7 +9,7 @@ import pytest
 
 from higr.data.schemas import ITEMS
 from higr.errors import InputError
-from serving.live_policy import LivePolicy
+from serving.live_policy import LivePolicy, LivePolicyFile
 from serving.policy import Policy
 from serving.policy_file import PolicyFile
 
@@ -115,7 +115,7 @@ def test_a_file_that_changes_is_read_again_and_a_bad_one_is_not_taken(tmp_path: 
     path = tmp_path / "policy.yaml"
     path.write_text("rules: [{name: one, kind: block, items: [a]}]")
     errors: list[int] = []
-    live = LivePolicy(path, items(), POPULAR, lambda: errors.append(1))
+    live = LivePolicy(LivePolicyFile(path, lambda: errors.append(1)), items(), POPULAR)
     before = live.policy
     assert before.decide({}, NOW).blocked == {"a"}
     assert live.policy is before
@@ -130,4 +130,4 @@ def test_a_file_that_changes_is_read_again_and_a_bad_one_is_not_taken(tmp_path: 
 
 def test_a_process_does_not_start_with_a_policy_that_it_cannot_read(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="No such file"):
-        LivePolicy(tmp_path / "none", items(), POPULAR)
+        LivePolicyFile(tmp_path / "none")

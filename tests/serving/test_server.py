@@ -24,6 +24,7 @@ import pytest
 from typer.testing import CliRunner
 
 from higr.bundle import Bundle
+from higr.catalog_update import Changes, update_bundle
 from higr.data.context import HistoryIndex
 from higr.data.logs import PREDICTIONS
 from higr.data.prepared import PreparedData
@@ -31,7 +32,7 @@ from higr.metrics import NOT_DECODED
 from serving.__main__ import app
 from serving.guard import MAX_BODY_BYTES
 from serving.metrics import DECODING, SERVING
-from tests.serving.process import Server, free_port
+from tests.serving.process import PATIENCE, Server, free_port
 
 pytestmark = pytest.mark.slow
 
@@ -51,13 +52,22 @@ def servers(
     """All three, started side by side."""
     (workshop / "switch").write_text("auto")
     (workshop / "policy.yaml").write_text("rules: []")
-    common = ["--bundle", str(bundle.path), "--deadline-ms", str(DEADLINE_MS)]
+    (workshop / "current").symlink_to(bundle.path)
+    deadline = ["--deadline-ms", str(DEADLINE_MS)]
     made = {
         "embedded": Server(
             workshop,
             "higr",
             [
-                *[*common, "--features", str(store), "--log-dir", str(workshop / "log")],
+                *[
+                    "--bundle",
+                    str(workshop / "current"),
+                    *deadline,
+                    "--features",
+                    str(store),
+                    "--log-dir",
+                    str(workshop / "log"),
+                ],
                 *["--feedback-dir", str(workshop / "feedback"), "--grpc-port", str(ports[1])],
             ],
         ),
@@ -66,7 +76,8 @@ def servers(
             workshop,
             "higr",
             [
-                *[*common, "--role", "transformer", "--model_name", "higr"],
+                *["--bundle", str(bundle.path), *deadline],
+                *["--role", "transformer", "--model_name", "higr"],
                 *["--predictor_host", f"127.0.0.1:{ports[0]}"],
                 *["--features", str(workshop / "no-store"), "--switch", str(workshop / "switch")],
                 *["--policy", str(workshop / "policy.yaml")],
@@ -472,6 +483,33 @@ def test_a_killed_predictor_is_replaced_by_the_baseline_until_it_is_back(
     servers["predictor"] = predictor(workshop, bundle, old.port).wait()
     (prediction,) = servers["transformer"].predict({"user_id": "u"})
     assert prediction["source"] == "higr"
+
+
+def test_a_bundle_is_swapped_while_requests_come(embedded: Server, workshop: Path, bundle: Bundle) -> None:
+    """There and back, so that whatever comes next meets the same bundle."""
+    out = workshop / "another" / "bundle"
+    update_bundle(bundle.path, out, Changes(remove=bundle.catalog.item_ids[:1]), lambda *_: None)
+    other = Bundle.open(out)
+    seen: Counter[str] = Counter()
+    for target in (other, bundle):
+        (workshop / "aside").symlink_to(target.path)
+        (workshop / "aside").replace(workshop / "current")
+        end = time.monotonic() + PATIENCE
+        served = None
+        while served != target.version:
+            assert time.monotonic() < end
+            (prediction,) = embedded.predict({"user_id": "somebody", "slate_size": 5})
+            assert (prediction["source"], len(shown(prediction))) == ("higr", 5)
+            served = prediction["model_version"]
+            seen[served] += 1
+    assert set(seen) == {other.version, bundle.version}
+    samples = embedded.metrics()
+    shown_as = {key: value for key, value in samples.items() if key[0] == "higr_bundle_info"}
+    assert shown_as == {
+        ("higr_bundle_info", frozenset({("version", version)})): float(version == bundle.version)
+        for version in seen
+    }
+    assert samples["higr_bundle_errors_total", frozenset()] == 0
 
 
 def test_a_stopped_server_has_logged_every_answer(embedded: Server, workshop: Path) -> None:

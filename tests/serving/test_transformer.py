@@ -20,15 +20,17 @@ from higr.data.situation import situation_of
 from higr.slate import Slate, UserContext
 from serving.ask import Ask, Made, Refused
 from serving.breaker import Breaker
+from serving.config import ExploreConfig
 from serving.display import Card, Shelf
 from serving.fallback import Ladder, popular_first
 from serving.features import Known, NoFeatures
-from serving.live_policy import LivePolicy
+from serving.live_policy import LivePolicy, LivePolicyFile
 from serving.metrics import Metrics
 from serving.predictor import Predictor
 from serving.schemas import PredictRequest, PredictResponse, RequestError, parse
+from serving.served import Served
 from serving.switch import Switch
-from serving.transformer import Explore, Limits, Transformer
+from serving.transformer import Transformer
 
 Predict = Callable[[Sequence[Ask]], Any]
 
@@ -83,21 +85,26 @@ class Bench:
         switch: Any = None,
         ladder: Any = None,
         policy: Path | None = None,
-        explore: Explore | None = None,
+        explore: ExploreConfig | None = None,
         breaker: Breaker | None = None,
     ) -> PredictResponse:
-        transformer = Transformer(
-            limits=Limits(deadline=2.0, slate_size=4, max_slate_size=10),
+        served = Served(
             version="own-version",
+            slate_size=4,
+            max_slate_size=10,
             shelf=self.shelf,
-            predictor=predictor,
             ladder=ladder or self.ladder,
+            policy=LivePolicy(LivePolicyFile(policy), self.items, self.popular),
+            predictor=predictor,
+        )
+        transformer = Transformer(
+            served=lambda: served,
+            deadline=2.0,
             features=features or NoFeatures(),
-            policy=LivePolicy(policy, self.items, self.popular),
             switch=switch or Switch(None),
             metrics=self.metrics,
             log=self,  # type: ignore[arg-type]
-            explore=explore,
+            explore=explore or ExploreConfig(),
             breaker=breaker,
         )
         request = parse(PredictRequest, {"instances": list(instances)})
@@ -495,7 +502,7 @@ def test_the_real_predictor_decodes_together_what_is_asked_together(bench: Bench
 
 def test_what_explores_is_logged_with_its_propensities(bench: Bench, bundle: Bundle) -> None:
     predictor = Predictor.load(bundle, BatchConfig())
-    explore = Explore(share=0.5, temperature=3.0)
+    explore = ExploreConfig(share=0.5, temperature=3.0)
     ids = [f"r{number}" for number in range(20)]
     asked = [{"user_id": "u", "request_id": request_id} for request_id in ids]
     first, again = (bench.ask(predictor, *asked, explore=explore).predictions for _ in range(2))

@@ -6,6 +6,7 @@ what came can be.
 
 import asyncio
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,15 +21,16 @@ from higr.config import BatchConfig
 from higr.decode.recommender import HiGRRecommender
 from higr.slate import Slate, UserContext
 from serving.ask import Ask, Made
-from serving.display import Shelf
+from serving.config import ExploreConfig
 from serving.fallback import Ladder, popular_first
 from serving.features import NoFeatures
-from serving.live_policy import LivePolicy
+from serving.live_policy import LivePolicyFile
 from serving.metrics import Metrics
 from serving.predictor import Predictor
 from serving.schemas import Prediction, PredictRequest, parse
+from serving.served import Served
 from serving.switch import Switch
-from serving.transformer import Limits, Transformer
+from serving.transformer import Transformer
 
 
 class Stale:
@@ -76,26 +78,23 @@ def predictor(updated: Bundle, recommender: HiGRRecommender) -> Predictor:
 
 
 def answer(bundle: Bundle, predictor: Any, baseline: Any, instance: dict[str, Any]) -> Prediction:
-    shelf = Shelf.of(bundle)
-    popular = popular_first(shelf.eligible, bundle.baseline.popularity.item_ids)
-    ladder = Ladder(baseline, popular)
+    served = replace(Served.of(bundle, predictor, LivePolicyFile(None)), slate_size=5)
+    popular = popular_first(served.shelf.eligible, bundle.baseline.popularity.item_ids)
+    served = replace(served, ladder=Ladder(baseline, popular))
     transformer = Transformer(
-        limits=Limits(deadline=5.0, slate_size=5, max_slate_size=10),
-        version=bundle.version,
-        shelf=shelf,
-        predictor=predictor,
-        ladder=ladder,
+        served=lambda: served,
+        deadline=5.0,
         features=NoFeatures(),
-        policy=LivePolicy(None, bundle.items, popular),
         switch=Switch(None),
         metrics=Metrics(CollectorRegistry()),
         log=None,
+        explore=ExploreConfig(),
     )
     request = parse(PredictRequest, {"instances": [instance]})
     try:
         return asyncio.run(transformer.answer(request)).predictions[0]
     finally:
-        ladder.close()
+        served.ladder.close()
 
 
 @pytest.mark.parametrize("rung", ["higr", "baseline", "popular"])

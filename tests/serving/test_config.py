@@ -1,0 +1,37 @@
+"""The configuration file of a serving process."""
+
+from pathlib import Path
+
+import pytest
+
+from higr.errors import InputError
+from serving.config import ServingConfig, read_config
+
+
+def test_without_a_file_everything_is_as_it_is_by_itself(tmp_path: Path) -> None:
+    (tmp_path / "empty.yaml").write_text("")
+    assert read_config(None) == read_config(tmp_path / "empty.yaml") == ServingConfig()
+    assert ServingConfig().explore.share == 0
+
+
+def test_what_is_written_holds(tmp_path: Path) -> None:
+    path = tmp_path / "serving.yaml"
+    path.write_text("explore: {share: 0.1, temperature: 2}\nbatch: {max_batch: 4}")
+    config = read_config(path)
+    assert (config.explore.share, config.explore.temperature, config.batch.max_batch) == (0.1, 2, 4)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("explore: {shared: 0.1}", r"explore\.shared: Extra inputs"),
+        ("explore: {share: 2}", r"explore\.share: Input should be less than or equal to 1"),
+        ("explore: [", "not YAML in line 1"),
+        ("- explore", "the file: "),
+    ],
+)
+def test_what_is_wrong_is_named(tmp_path: Path, text: str, message: str) -> None:
+    path = tmp_path / "serving.yaml"
+    path.write_text(text)
+    with pytest.raises(InputError, match=message):
+        read_config(path)
