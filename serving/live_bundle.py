@@ -66,7 +66,8 @@ class LiveBundle:
 
     def _open(self) -> Bundle:
         # Parts are read when they are needed: a link that moves meanwhile must not mix two bundles.
-        return Bundle.open(self._path.resolve())
+        whole = self._path.resolve()
+        return Bundle.open(whole if whole.exists() else self._path)
 
     def _watch(self) -> None:
         wait, failed = LOOK_SECONDS, False
