@@ -104,10 +104,10 @@ PRESETS = {
         seeds=3,
         variants=1,
         epochs={"kuairand": 1, "beauty": 1},
-        most=500,
+        most=250,
         training_slates={"kuairand": 4_000, "beauty": 4_000},
         fewer={"kuairand": 2_000, "beauty": 2_000},
-        lengths=100,
+        lengths=50,
     ),
 }
 
