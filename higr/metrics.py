@@ -48,6 +48,22 @@ STEP_SECONDS = Metric(
     ("step",),
     LATENCY_BUCKETS,
 )
+SHARE_BUCKETS = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0)
+
+CATEGORY_DIVERSITY = Metric(
+    "higr_slate_category_diversity",
+    "histogram",
+    "Share of a slate's pairs of items that are of different categories, as served.",
+    ("source",),
+    SHARE_BUCKETS,
+)
+PREFIX_SHARE = Metric(
+    "higr_slate_prefix_share",
+    "histogram",
+    "Share of a slate's items that have its most frequent first code, as served.",
+    ("source",),
+    SHARE_BUCKETS,
+)
 DEGRADED = Metric(
     "higr_degraded_requests", "counter", "Requests answered without fresh features.", ("reason",)
 )
@@ -92,7 +108,9 @@ POLICY_ERRORS = Metric(
 POLICY_EXPIRED = Metric(
     "higr_policy_expired", "gauge", "1 once the policy has expired: nothing is sold, all else still holds."
 )
-BUNDLE = Metric("higr_bundle_info", "gauge", "1 for the bundle that is served, 0 for those before it.", ("version",))
+BUNDLE = Metric(
+    "higr_bundle_info", "gauge", "1 for the bundle that is served, 0 for those before it.", ("version",)
+)
 BUNDLE_ERRORS = Metric(
     "higr_bundle_errors", "counter", "Tries to take another bundle that failed; the one before stays."
 )

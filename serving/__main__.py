@@ -17,6 +17,7 @@ from rich.console import Console
 from higr import metrics as names
 from higr.bundle import Bundle
 from higr.errors import HigrError
+from serving import traces
 from serving.breaker import Breaker
 from serving.config import ServingConfig, read_config
 from serving.features import FeastFeatures, Features, NoFeatures
@@ -157,6 +158,7 @@ def _serve(stack: ExitStack, options: Options) -> None:
     from serving import server
 
     server.configure()
+    stack.callback(traces.configure(options.role))
     metrics = Metrics()
     rules = LivePolicyFile(options.policy, lambda: metrics.count(names.POLICY_ERRORS))
     metrics.show_policy(lambda: rules.rules.expired(datetime.now(UTC)))

@@ -160,5 +160,6 @@ def _rearranged(slate: Slate, items: tuple[str, ...]) -> Slate:
 
 def _codes(semantic_ids: Sequence[Sequence[int]], due: int) -> bool:
     return len(semantic_ids) == due and all(
-        isinstance(code, int) and 0 <= code < 2**31 for codes in semantic_ids for code in codes
+        len(codes) > 0 and all(isinstance(code, int) and 0 <= code < 2**31 for code in codes)
+        for codes in semantic_ids
     )

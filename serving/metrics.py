@@ -25,6 +25,8 @@ SERVING = (
     names.REJECTED,
     names.REQUEST_SECONDS,
     names.STEP_SECONDS,
+    names.CATEGORY_DIVERSITY,
+    names.PREFIX_SHARE,
     names.DEGRADED,
     names.LOG_FAILURES,
     names.FEEDBACK_EVENTS,
@@ -60,8 +62,8 @@ class Metrics:
         counter = self._counters[metric.name]
         (counter.labels(*labels) if labels else counter).inc(times)
 
-    def observe(self, metric: names.Metric, seconds: float, *labels: str) -> None:
-        self._histograms[metric.name].labels(*labels).observe(seconds)
+    def observe(self, metric: names.Metric, value: float, *labels: str) -> None:
+        self._histograms[metric.name].labels(*labels).observe(value)
 
     def show_bundle(self, version: str) -> None:
         """In place of the one before, which is 0 from now on."""

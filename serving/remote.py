@@ -19,6 +19,7 @@ from serving.schemas import (
     PredictorSlate,
     StoredContext,
 )
+from serving.traces import outgoing
 
 PREDICTOR = "higr-predictor"
 """Name of the predictor's model where it runs apart from the transformer."""
@@ -43,9 +44,8 @@ class RemotePredictor:
         ).model_dump_json()
         try:
             # httpx's time-outs are per phase; the wait for the whole answer is bounded by the caller.
-            answer = await self._client.post(
-                self._url, content=body, headers={"content-type": "application/json"}, timeout=seconds
-            )
+            headers = {"content-type": "application/json", **outgoing()}
+            answer = await self._client.post(self._url, content=body, headers=headers, timeout=seconds)
         except httpx.TimeoutException as error:
             raise TimeoutError(type(error).__name__) from None
         except httpx.TransportError as error:

@@ -24,8 +24,16 @@ from serving.feedback_log import FeedbackLog
 from serving.guard import Guard
 from serving.metrics import Metrics
 from serving.remote import ask_of, response_of
-from serving.schemas import PredictorRequest, PredictRequest, RequestError, check_sizes, parse
+from serving.schemas import (
+    PredictorRequest,
+    PredictorResponse,
+    PredictRequest,
+    RequestError,
+    check_sizes,
+    parse,
+)
 from serving.served import Served
+from serving.traces import request_span
 from serving.transformer import Transformer
 from serving.v2 import InvalidTensors, instances_of
 from serving.v2 import response_of as tensors_of
@@ -87,6 +95,10 @@ class PublicModel(_Model):
         headers: dict[str, str] | None = None,
         response_headers: dict[str, str] | None = None,
     ) -> dict[str, Any] | kserve.InferResponse:
+        with request_span("slate", headers):
+            return await self._answer(payload)
+
+    async def _answer(self, payload: PredictRequest | _Tensors) -> dict[str, Any] | kserve.InferResponse:
         if isinstance(payload, PredictRequest):
             return (await self._transformer.answer(payload)).model_dump()
         try:
@@ -109,6 +121,10 @@ class PredictorModel(_Model):
         headers: dict[str, str] | None = None,
         response_headers: dict[str, str] | None = None,
     ) -> dict[str, Any]:
+        with request_span("decode", headers):
+            return (await self._made(payload)).model_dump()
+
+    async def _made(self, payload: PredictorRequest) -> PredictorResponse:
         served, now = self._served(), datetime.now(UTC)
         check_sizes((instance.slate_size for instance in payload.instances), served.max_slate_size)
         policy = served.policy.policy
@@ -118,7 +134,7 @@ class PredictorModel(_Model):
         )
         slates = iter(made.slates)
         answers = [Refused("other_policy") if ask is None else next(slates) for ask in asks]
-        return response_of(Made(answers, made.model_version)).model_dump()
+        return response_of(Made(answers, made.model_version))
 
 
 def serve(

@@ -12,9 +12,12 @@ import hashlib
 import logging
 import time
 import uuid
-from collections.abc import Callable, Sequence, Set
+from collections.abc import Callable, Iterator, Sequence, Set
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
+
+from opentelemetry import trace
 
 from higr import metrics as names
 from higr.data.situation import situation_of
@@ -32,6 +35,8 @@ from serving.prediction_log import PredictionLog
 from serving.schemas import Instance, Prediction, PredictRequest, PredictResponse, Removed, check_sizes
 from serving.served import Served
 from serving.switch import Switch
+from serving.traces import span
+from serving.variety import category_diversity, prefix_share
 
 logger = logging.getLogger("higr.serving")
 
@@ -130,11 +135,10 @@ class Transformer:
         }
         wanted = [row for row in range(len(instances)) if row not in given]
         if wanted:
-            started = time.perf_counter()
-            read = await self._features.read(
-                [instances[row].user_id for row in wanted], self._deadline * FEATURES_SHARE
-            )
-            self._metrics.observe(names.STEP_SECONDS, time.perf_counter() - started, "features")
+            with self._step("features"):
+                read = await self._features.read(
+                    [instances[row].user_id for row in wanted], self._deadline * FEATURES_SHARE
+                )
             given.update(zip(wanted, read, strict=True))
         now = datetime.now(UTC)
         return [given[row].at(situation_of(now, instance.surface)) for row, instance in enumerate(instances)]
@@ -144,13 +148,15 @@ class Transformer:
         answers: list[tuple[Answer, str] | None] = [None] * len(asks)
         reasons = ["switch"] * len(asks)
         if self._switch.position != "baseline":
-            answers, reasons = await self._predicted(asks, served, started)
+            with self._step("predictor"):
+                answers, reasons = await self._predicted(asks, served, started)
         failed = [row for row, answer in enumerate(answers) if answer is None]
         if failed:
-            begun = time.perf_counter()
-            left = max(0.0, started + self._deadline - begun)
-            fallen = await served.ladder.fall([asks[r] for r in failed], [reasons[r] for r in failed], left)
-            self._metrics.observe(names.STEP_SECONDS, time.perf_counter() - begun, "baseline")
+            left = max(0.0, started + self._deadline - time.perf_counter())
+            with self._step("baseline"):
+                fallen = await served.ladder.fall(
+                    [asks[r] for r in failed], [reasons[r] for r in failed], left
+                )
             for row, answer in zip(failed, fallen, strict=True):
                 answers[row] = (answer, served.version)
         return [answer for answer in answers if answer is not None]
@@ -159,8 +165,7 @@ class Transformer:
         self, asks: Sequence[Ask], served: Served, started: float
     ) -> tuple[list[tuple[Answer, str] | None], list[str]]:
         """What HiGR made and can be shown; where there is nothing, the reason."""
-        begun = time.perf_counter()
-        seconds = started + self._deadline * (1 - FALLBACK_SHARE) - begun
+        seconds = started + self._deadline * (1 - FALLBACK_SHARE) - time.perf_counter()
         overrun = self._deadline * OVERRUN_SHARE
         nothing: list[tuple[Answer, str] | None] = [None] * len(asks)
         try:
@@ -180,8 +185,6 @@ class Transformer:
             # A predictor may fail in any way; each way ends in a slate and is counted by its reason.
             logger.warning("event=predictor_failed error=%s", type(error).__name__)
             return nothing, ["predictor_error"] * len(asks)
-        finally:
-            self._metrics.observe(names.STEP_SECONDS, time.perf_counter() - begun, "predictor")
         if not isinstance(made.slates, Sequence) or len(made.slates) != len(asks):
             logger.warning("event=invalid_slate fault='not one slate an ask' asks=%d", len(asks))
             return nothing, ["invalid_slate"] * len(asks)
@@ -201,6 +204,24 @@ class Transformer:
                 answers[row] = (Answer(kept, "higr", None), made.model_version)
         return answers, reasons
 
+    def _show_variety(self, prediction: Prediction) -> None:
+        if len(prediction.items) > 1:
+            for metric, value in (
+                (names.CATEGORY_DIVERSITY, category_diversity(prediction.items)),
+                (names.PREFIX_SHARE, prefix_share(prediction.items)),
+            ):
+                self._metrics.observe(metric, value, prediction.source)
+
+    @contextmanager
+    def _step(self, name: str) -> Iterator[None]:
+        """A step of a request, timed and traced."""
+        begun = time.perf_counter()
+        with span(name):
+            try:
+                yield
+            finally:
+                self._metrics.observe(names.STEP_SECONDS, time.perf_counter() - begun, name)
+
     def _finish(
         self, job: _Job, answer: Answer, version: str, served: Served, policy: Policy, seconds: float
     ) -> Prediction:
@@ -215,6 +236,10 @@ class Transformer:
             removed=_removed(policy, job.ask) if job.instance.explain else None,
         )
         self._metrics.count(names.SLATES, answer.source, answer.reason or "")
+        trace.get_current_span().add_event(
+            "slate", {"source": answer.source, "reason": answer.reason or "", "model_version": version}
+        )
+        self._show_variety(prediction)
         self._metrics.observe(names.REQUEST_SECONDS, seconds, answer.source)
         if job.known.degraded is not None:
             self._metrics.count(names.DEGRADED, job.known.degraded)

@@ -6,7 +6,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Self
 
@@ -27,14 +27,21 @@ def free_port() -> int:
 class Server:
     """Starts at once; `wait` returns when it answers."""
 
-    def __init__(self, folder: Path, model: str, arguments: Sequence[str], port: int | None = None) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        model: str,
+        arguments: Sequence[str],
+        port: int | None = None,
+        environment: Mapping[str, str] | None = None,
+    ) -> None:
         self.port, self.model = port or free_port(), model
         self.log = folder / f"{model}-{self.port}-{time.monotonic_ns()}.log"
         with self.log.open("wb") as log:
             self.process = subprocess.Popen(
                 [sys.executable, "-m", "serving", *arguments, "--http-port", str(self.port)],
                 cwd=REPOSITORY,
-                env=_environment(),
+                env={**_environment(), **(environment or {})},
                 stdout=log,
                 stderr=subprocess.STDOUT,
             )

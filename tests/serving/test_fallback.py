@@ -95,6 +95,7 @@ def test_what_is_found_without_fault_holds_the_contract(ask: Ask, slate: Slate) 
         (Slate(("i0", "i1"), (1.0, float("nan"))), "a score is not a finite number"),
         (Slate(("i0", "i1"), (1.0, 0.5), ((0, 1),)), "not one semantic ID an item"),
         (Slate(("i0", "i1"), (1.0, 0.5), ((0, 1), (2, -1))), "not one semantic ID an item"),
+        (Slate(("i0", "i1"), (1.0, 0.5), ((0, 1), ())), "not one semantic ID an item"),
         (Slate(("i0", "i1"), (1.0, 0.5), (), (1.0, 0.1)), None),
         (Slate(("i0", "i1"), (1.0, 0.5), (), (1.0,)), "not one propensity an item, above 0 and at most 1"),
         (
