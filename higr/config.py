@@ -547,7 +547,7 @@ class BatchConfig(Section):
 
     max_batch: int = Field(16, ge=1, description="requests decoded together at most")
     window_ms: float = Field(
-        2.0,
+        0.0,
         ge=0,
         le=1000,
         description="milliseconds that a request waits for company while the decoder is idle; "

@@ -4,15 +4,14 @@ A slate that leaves this module has the asked length (or every eligible item, if
 twice, no item that is outside the catalogue, disabled or excluded, and keeps to the policy.
 """
 
-import asyncio
 import logging
 import math
 from collections.abc import Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 from higr.slate import Recommender, Slate, UserContext
 from serving.ask import Ask, recommend
+from serving.lane import Busy, Lane
 from serving.schemas import Source
 
 logger = logging.getLogger("higr.serving")
@@ -49,7 +48,7 @@ class Ladder:
     def __init__(self, baseline: Recommender, popular: Sequence[str]) -> None:
         self._baseline, self._popular = baseline, tuple(popular)
         self._eligible = frozenset(popular)
-        self._executor = ThreadPoolExecutor(1, thread_name_prefix="baseline")
+        self._lane = Lane("baseline")
 
     def warm_up(self, slate_size: int) -> None:
         """One slate for somebody unknown: no request pays for first-time costs.
@@ -57,7 +56,7 @@ class Ladder:
         Raises:
             Exception: whatever the incumbent raises; a ladder without its rungs is not ready.
         """
-        self._executor.submit(self._baseline.recommend, [UserContext("")], slate_size).result()
+        self._lane.wait(lambda: self._baseline.recommend([UserContext("")], slate_size))
 
     def fault(self, slate: Slate, ask: Ask, most: int) -> str | None:
         """What is wrong with a slate of `most` items or less, or nothing. Caps are not looked at."""
@@ -99,7 +98,8 @@ class Ladder:
         return _rearranged(slate, items)
 
     async def fall(self, asks: Sequence[Ask], reasons: Sequence[str], seconds: float) -> list[Answer]:
-        """Slates of the incumbent, or popular items where it fails or needs longer than `seconds`."""
+        """Slates of the incumbent, or popular items where it fails or needs longer than `seconds`; at once
+        where so many wait for it that it will."""
         slates = await self._ranked(asks, seconds)
         return [
             Answer(self.most_popular(ask), "popular", reason)
@@ -115,13 +115,15 @@ class Ladder:
         return Slate(tuple(items), tuple(1.0 / (place + 1) for place in range(len(items))))
 
     def close(self) -> None:
-        self._executor.shutdown(wait=False, cancel_futures=True)
+        self._lane.close()
 
     async def _ranked(self, asks: Sequence[Ask], seconds: float) -> list[Slate | None]:
-        loop = asyncio.get_running_loop()
-        work = loop.run_in_executor(self._executor, recommend, self._baseline, list(asks))
         try:
-            slates: list[Slate] = [*await asyncio.wait_for(work, seconds)]
+            slates = [
+                *await self._lane.run(lambda: recommend(self._baseline, list(asks)), len(asks), seconds)
+            ]
+        except Busy:
+            return [None] * len(asks)
         except Exception as error:
             # Whatever it was, the user is due a slate; the source of the answer counts the failure.
             logger.warning("event=baseline_failed error=%s", type(error).__name__)

@@ -1,0 +1,330 @@
+"""What can go wrong while requests come, each done to real processes and healed again.
+
+    requests     load begins ──────────► broken ──────────► healed ──────────► load ends
+    seconds      0                      1/4                 1/2                1
+
+A fault is what breaks something and what heals it. What is counted: requests that failed, slates that were
+short, who made the slates, and how long after the healing the first one was again as before.
+"""
+
+import asyncio
+import json
+import resource
+import shutil
+import signal
+import socket
+import threading
+from collections.abc import Callable, Sequence
+from contextlib import closing, suppress
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+from benchmarks.load import Answer, Load, summary
+from benchmarks.serving_world import Process, Redis, World, write_config
+from higr.bundle import Bundle
+from serving.guard import MAX_BODY_BYTES
+
+DEADLINE_MS = 300
+BROKEN, HEALED = 0.25, 0.5
+"""Shares of a run."""
+
+Act = Callable[[], Any]
+
+
+@dataclass(frozen=True)
+class Fault:
+    """Attributes:
+    broken, healed: what is done at those moments.
+    users: who asks, where it is not the known users.
+    well: an answer as it is when nothing is wrong.
+    """
+
+    name: str
+    broken: Act
+    healed: Act
+    users: Sequence[str] = ()
+    well: Callable[[Answer], bool] = lambda answer: answer.source == "higr" and not answer.degraded
+
+
+class Wire:
+    """Between transformer and predictor: passes on, is late, or says something else."""
+
+    def __init__(self, port: int) -> None:
+        self.mode = "pass"
+        self._to = port
+        self._loop = asyncio.new_event_loop()
+        started = threading.Event()
+        self.port = 0
+
+        async def serve() -> None:
+            server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
+            self.port = server.sockets[0].getsockname()[1]
+            started.set()
+            async with server:
+                await server.serve_forever()
+
+        self._task = self._loop.create_task(serve())
+        self._thread = threading.Thread(target=self._run, daemon=True)
+        self._thread.start()
+        started.wait()
+
+    def set(self, mode: str) -> None:
+        self.mode = mode
+
+    def close(self) -> None:
+        self._loop.call_soon_threadsafe(self._task.cancel)
+        self._thread.join()
+
+    def _run(self) -> None:
+        with suppress(asyncio.CancelledError):
+            self._loop.run_until_complete(self._task)
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            back, forth = await asyncio.open_connection("127.0.0.1", self._to)
+        except OSError:
+            writer.close()
+            return
+        await asyncio.gather(
+            self._pump(reader, forth, lambda chunk: chunk), self._pump(back, writer, self._spoilt)
+        )
+
+    async def _pump(
+        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, change: Callable[[bytes], bytes]
+    ) -> None:
+        try:
+            while chunk := await reader.read(65536):
+                if self.mode == "slow" and change == self._spoilt:
+                    await asyncio.sleep(2 * DEADLINE_MS / 1000)
+                writer.write(change(chunk))
+                await writer.drain()
+        except OSError:
+            pass
+        finally:
+            writer.close()
+
+    def _spoilt(self, chunk: bytes) -> bytes:
+        if self.mode != "garbage":
+            return chunk
+        # As long as before, so that the answer is whole and wrong.
+        head, separator, body = chunk.partition(b"\r\n\r\n")
+        return head + separator + body.translate(bytes.maketrans(b"0123456789", b"9876543210"))
+
+
+@dataclass
+class Stand:
+    """Two transformers as replicas, a predictor behind a wire, Redis, and all the files they watch."""
+
+    world: World
+    folder: Path
+    redis: Redis
+    store: Path
+    predictor: Process = field(init=False)
+    replicas: list[Process] = field(init=False)
+    wire: Wire = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.link = self.folder / "current"
+        self.switch, self.policy = self.folder / "switch", self.folder / "policy.yaml"
+        self.point(self.world.bundle.path)
+        self.switch.write_text("auto")
+        self.policy.write_text("rules: []")
+        common = ["--bundle", str(self.link), "--policy", str(self.policy)]
+        self.predictor = Process(self.folder, "higr-predictor", [*common, "--role", "predictor"]).start()
+        self.predictor.wait()
+        self.wire = Wire(self.predictor.port)
+        self.replicas = [self._transformer(common, number).start() for number in range(2)]
+        for replica in self.replicas:
+            replica.wait()
+
+    def _transformer(self, common: Sequence[str], number: int) -> Process:
+        return Process(
+            self.folder,
+            "higr",
+            [
+                *[*common, "--role", "transformer", "--predictor-host", f"127.0.0.1:{self.wire.port}"],
+                *["--features", str(self.store), "--switch", str(self.switch)],
+                *["--log-dir", str(self.logs(number)), "--deadline-ms", str(DEADLINE_MS)],
+                *["--feedback-dir", str(self.folder / f"feedback-{number}")],
+                *["--config", str(write_config(self.folder / "serving.yaml"))],
+            ],
+        )
+
+    def logs(self, number: int) -> Path:
+        return self.folder / f"predictions-{number}"
+
+    def point(self, bundle: Path) -> None:
+        """Another bundle in the place that all processes look at."""
+        aside = self.link.with_name("aside")
+        aside.symlink_to(bundle)
+        aside.replace(self.link)
+
+    def close(self) -> None:
+        for process in (*self.replicas, self.predictor):
+            process.stop()
+        self.wire.close()
+
+
+def faults(stand: Stand, other: Bundle) -> list[Fault]:
+    """All of them; other: a second bundle over the same catalogue."""
+    world, redis, predictor = stand.world, stand.redis, stand.predictor
+    front = stand.replicas[0]
+    return [
+        Fault("predictor killed", predictor.kill, lambda: predictor.start().wait()),
+        Fault(
+            "predictor hung",
+            lambda: predictor.send(signal.SIGSTOP),
+            lambda: predictor.send(signal.SIGCONT),
+        ),
+        Fault("predictor slow", lambda: stand.wire.set("slow"), lambda: stand.wire.set("pass")),
+        Fault("predictor returns garbage", lambda: stand.wire.set("garbage"), lambda: stand.wire.set("pass")),
+        Fault("Redis down", lambda: redis.send(signal.SIGKILL), redis.start),
+        Fault("Redis hung", lambda: redis.send(signal.SIGSTOP), lambda: redis.send(signal.SIGCONT)),
+        Fault("Feast registry missing", *_moved(stand.store / "registry.db")),
+        Fault(
+            "bundle corrupt on swap",
+            lambda: stand.point(_damaged(world.bundle, stand.folder / "damaged")),
+            lambda: stand.point(world.bundle.path),
+        ),
+        Fault(
+            "catalogue swapped to an incompatible one",
+            lambda: stand.point(_mixed(world.bundle, other, stand.folder / "mixed")),
+            lambda: stand.point(world.bundle.path),
+        ),
+        Fault(
+            "bundle swapped and swapped back",
+            lambda: stand.point(other.path),
+            lambda: stand.point(world.bundle.path),
+        ),
+        Fault(
+            "disk full for logs",
+            lambda: [_limit_files(replica, 0) for replica in stand.replicas],
+            lambda: [_limit_files(replica, resource.RLIM_INFINITY) for replica in stand.replicas],
+        ),
+        Fault("switch file removed", stand.switch.unlink, lambda: stand.switch.write_text("auto")),
+        Fault(
+            "switch file malformed",
+            lambda: stand.switch.write_bytes(b"\xffbase\x00line"),
+            lambda: stand.switch.write_text("auto"),
+        ),
+        Fault(
+            "policy file expired",
+            lambda: stand.policy.write_text(_policy(expires=datetime.now(UTC) - timedelta(days=1))),
+            lambda: stand.policy.write_text("rules: []"),
+        ),
+        Fault(
+            "all items of a category blocked",
+            lambda: stand.policy.write_text(_policy(category=_commonest(world.bundle))),
+            lambda: stand.policy.write_text("rules: []"),
+        ),
+        Fault("clients disconnect in mid-request", lambda: _disconnect(front, world, 200), lambda: None),
+        Fault("a replica gets SIGTERM", lambda: front.stop(), lambda: front.start().wait()),
+        Fault("huge requests", lambda: _huge(front, world), lambda: None),
+        Fault(
+            "flood of unknown users",
+            lambda: None,
+            lambda: None,
+            tuple(f"nobody-{number}" for number in range(10_000)),
+            lambda answer: answer.source == "higr",
+        ),
+    ]
+
+
+def measure(stand: Stand, fault: Fault, rps: float, seconds: float, seed: int) -> dict[str, Any]:
+    """One row of the table."""
+    load = Load(
+        [replica.url for replica in stand.replicas], stand.world.size, fault.users or stand.world.users, seed
+    )
+    answers = asyncio.run(
+        load.open(rps, seconds, [(seconds * BROKEN, fault.broken), (seconds * HEALED, fault.healed)])
+    )
+    row = summary(answers)
+    well = [answer.due for answer in answers if answer.due >= seconds * HEALED and fault.well(answer)]
+    return {
+        "fault": fault.name,
+        "requests": row["requests"],
+        "failed": row["errors"],
+        "short": row["empty_or_short"],
+        "sources": row["sources"],
+        "reasons": row["reasons"],
+        "p99_ms": row["p99_ms"],
+        "recovery_s": min(well) - seconds * HEALED if well else None,
+    }
+
+
+def _moved(path: Path) -> tuple[Act, Act]:
+    aside = path.with_name(path.name + ".aside")
+    return lambda: path.replace(aside), lambda: aside.replace(path)
+
+
+def _damaged(bundle: Bundle, path: Path) -> Path:
+    """A copy whose model lost its last byte."""
+    if not path.exists():
+        shutil.copytree(bundle.path, path)
+        weights = max(path.rglob("*.safetensors"), key=lambda file: file.stat().st_size)
+        weights.write_bytes(weights.read_bytes()[:-1])
+    return path
+
+
+def _mixed(bundle: Bundle, other: Bundle, path: Path) -> Path:
+    """One's parts under the other's manifest."""
+    if not path.exists():
+        shutil.copytree(bundle.path, path)
+        shutil.copyfile(other.path / "manifest.json", path / "manifest.json")
+    return path
+
+
+def _limit_files(process: Process, most: int) -> None:
+    """No file of the process may grow beyond so many bytes: what a full disk is to it."""
+    _, hard = resource.prlimit(process.pid, resource.RLIMIT_FSIZE)
+    resource.prlimit(process.pid, resource.RLIMIT_FSIZE, (most, hard))
+
+
+def _policy(expires: datetime | None = None, category: str | None = None) -> str:
+    rules = [] if category is None else [{"name": "blocked", "kind": "block", "categories": [category]}]
+    return json.dumps({"rules": rules} | ({} if expires is None else {"expires": expires.isoformat()}))
+
+
+def _commonest(bundle: Bundle) -> str:
+    counts = bundle.items["category"].value_counts().to_pylist()
+    return str(max(counts, key=lambda count: count["counts"])["values"])
+
+
+def _disconnect(process: Process, world: World, times: int) -> None:
+    """Ask and go away before the answer."""
+    body = json.dumps({"instances": [{"user_id": world.users[0], "slate_size": world.size}]}).encode()
+    head = (
+        f"POST /v1/models/higr:predict HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\n"
+        f"content-length: {len(body)}\r\n\r\n"
+    ).encode()
+    for _ in range(times):
+        with closing(socket.create_connection(("127.0.0.1", process.port), 5)) as connection:
+            connection.sendall(head + body)
+
+
+def _huge(process: Process, world: World) -> None:
+    """The longest bodies that are taken, and some that are not, eight at once."""
+    instance = {"user_id": world.users[0], "slate_size": world.size}
+    one = json.dumps(instance)
+    fill = json.dumps({"instances": [instance | {"constraints": {"exclude_items": ["x" * 60] * 500}}]})
+    bodies = [
+        b" " * (MAX_BODY_BYTES - 100) + json.dumps({"instances": [instance]}).encode(),
+        b"[" * MAX_BODY_BYTES,
+        b'{"instances": [' + b",".join([one.encode()] * (MAX_BODY_BYTES // (len(one) + 2))) + b"]}",
+        fill.encode(),
+        b"x" * (4 * MAX_BODY_BYTES),
+    ]
+
+    def send(body: bytes) -> None:
+        with suppress(httpx.TransportError):  # refused in the middle of the body
+            httpx.post(process.url, content=body, timeout=10, trust_env=False)
+
+    threads = [threading.Thread(target=send, args=(body,)) for body in bodies for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
