@@ -48,7 +48,7 @@ class Answer:
 
 
 class Load:
-    """One client of one or more replicas; who cannot connect to one tries the next, as a service would.
+    """One client of one or more replicas; who finds one gone tries the next, as an ingress does.
 
     Args:
         urls: of the replicas' `:predict`.
@@ -106,8 +106,8 @@ class Load:
                 async with session.post(self._urls[self._next % len(self._urls)], json=body) as response:
                     status, answer = response.status, await response.json()
                 break
-            except aiohttp.ClientConnectorError:
-                continue  # nobody listens there: the next replica
+            except (aiohttp.ClientConnectorError, aiohttp.ServerDisconnectedError):
+                continue  # nobody listens there, or it closed the connection unasked: the next replica
             except (aiohttp.ClientError, TimeoutError, ValueError):
                 break
         seconds = time.perf_counter() - begun - due

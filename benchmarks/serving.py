@@ -168,7 +168,7 @@ def load_rows(world: World, process: Process, store: str, preset: Preset) -> lis
 
 
 def overhead(world: World, process: Process, features: Path, preset: Preset) -> dict[str, Any]:
-    """Times of one request at a time, in ms. The decoder's own is of the same user's slate in this process."""
+    """Times of one request at a time, in ms. The decoder's own is of the same slate in this process."""
     recommender = HiGRRecommender.from_bundle(world.bundle)
     source = FeastFeatures(features)
     source.warm_up()
@@ -220,8 +220,8 @@ def fault_rows(
 def _head(document: dict[str, Any]) -> str:
     machine = document["machine"]
     return (
-        f"Preset `{document['preset']}`; {machine['cpu']}, {machine['cores']} cores shared by client, server and "
-        f"Redis, torch {machine['torch']}; a bundle of 5 million parameters, slates of ten, deadline "
+        f"Preset `{document['preset']}`; {machine['cpu']}, {machine['cores']} cores shared by client, server "
+        f"and Redis, torch {machine['torch']}; a bundle of 5 million parameters, slates of ten, deadline "
         f"{DEADLINE_MS} ms. Made by `make bench-serving`."
     )
 

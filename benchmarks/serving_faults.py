@@ -41,6 +41,7 @@ class Fault:
     broken, healed: what is done at those moments.
     users: who asks, where it is not the known users.
     well: an answer as it is when nothing is wrong.
+    stretch: times the usual length of a run; healing that starts a process takes seconds.
     """
 
     name: str
@@ -48,6 +49,7 @@ class Fault:
     healed: Act
     users: Sequence[str] = ()
     well: Callable[[Answer], bool] = lambda answer: answer.source == "higr" and not answer.degraded
+    stretch: float = 1.0
 
 
 class Wire:
@@ -174,7 +176,7 @@ def faults(stand: Stand, other: Bundle) -> list[Fault]:
     world, redis, predictor = stand.world, stand.redis, stand.predictor
     front = stand.replicas[0]
     return [
-        Fault("predictor killed", predictor.kill, lambda: predictor.start().wait()),
+        Fault("predictor killed", predictor.kill, lambda: predictor.start().wait(), stretch=2.0),
         Fault(
             "predictor hung",
             lambda: predictor.send(signal.SIGSTOP),
@@ -222,7 +224,7 @@ def faults(stand: Stand, other: Bundle) -> list[Fault]:
             lambda: stand.policy.write_text("rules: []"),
         ),
         Fault("clients disconnect in mid-request", lambda: _disconnect(front, world, 200), lambda: None),
-        Fault("a replica gets SIGTERM", lambda: front.stop(), lambda: front.start().wait()),
+        Fault("a replica gets SIGTERM", lambda: front.stop(), lambda: front.start().wait(), stretch=2.0),
         Fault("huge requests", lambda: _huge(front, world), lambda: None),
         Fault(
             "flood of unknown users",
@@ -236,6 +238,7 @@ def faults(stand: Stand, other: Bundle) -> list[Fault]:
 
 def measure(stand: Stand, fault: Fault, rps: float, seconds: float, seed: int) -> dict[str, Any]:
     """One row of the table."""
+    seconds *= fault.stretch
     load = Load(
         [replica.url for replica in stand.replicas], stand.world.size, fault.users or stand.world.users, seed
     )

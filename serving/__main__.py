@@ -225,6 +225,7 @@ def _transformer(stack: ExitStack, options: Options, live: LiveBundle, metrics: 
     return Transformer(
         served=lambda: live.served,
         deadline=options.deadline,
+        crowd=options.config.crowd,
         features=source,
         switch=lever,
         metrics=metrics,

@@ -24,6 +24,11 @@ class ExploreConfig(Section):
 class ServingConfig(Section):
     """All of it."""
 
+    crowd: int = Field(
+        64,
+        ge=1,
+        description="requests on their way at once; who comes on top of them has a popular slate straight away",
+    )
     batch: BatchConfig = BatchConfig()
     explore: ExploreConfig = ExploreConfig()
 

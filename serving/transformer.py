@@ -22,7 +22,7 @@ from opentelemetry import trace
 from higr import metrics as names
 from higr.data.situation import situation_of
 from higr.decode.sampling import Sampling
-from higr.slate import Slate
+from higr.slate import Slate, UserContext
 from serving.ask import Ask, Made, Refused
 from serving.breaker import Breaker, BreakerOpen
 from serving.config import ExploreConfig
@@ -68,6 +68,8 @@ class Transformer:
     Args:
         served: the bundle of a request that begins now.
         deadline: seconds a request may take.
+        crowd: requests on their way at once. Who comes on top of them gets popular items, for neither
+            features nor the incumbent could be had in time, and trying would make all of them late.
     """
 
     def __init__(
@@ -75,6 +77,7 @@ class Transformer:
         *,
         served: Callable[[], Served],
         deadline: float,
+        crowd: int,
         features: Features,
         switch: Switch,
         metrics: Metrics,
@@ -83,6 +86,7 @@ class Transformer:
         breaker: Breaker | None = None,
     ) -> None:
         self._served, self._deadline, self._features = served, deadline, features
+        self._crowd, self._in_flight = crowd, 0
         self._explore, self._breaker = explore, breaker or Breaker()
         self._switch, self._metrics, self._log = switch, metrics, log
 
@@ -92,11 +96,25 @@ class Transformer:
         Raises:
             RequestError: a slate longer than the bundle can plan.
         """
+        self._in_flight += 1
+        try:
+            return await self._answer(request, crowded=self._in_flight > self._crowd)
+        finally:
+            self._in_flight -= 1
+
+    async def _answer(self, request: PredictRequest, crowded: bool) -> PredictResponse:
         started = time.perf_counter()
         served = self._served()
         policy = served.policy.policy
-        jobs = await self._jobs(request.instances, served, policy)
-        made = await self._slates([job.ask for job in jobs], served, started)
+        jobs = await self._jobs(request.instances, served, policy, crowded)
+        asks = [job.ask for job in jobs]
+        if crowded:
+            made = [
+                (Answer(served.ladder.most_popular(ask), "popular", "overloaded"), served.version)
+                for ask in asks
+            ]
+        else:
+            made = await self._slates(asks, served, started)
         seconds = time.perf_counter() - started
         predictions = [
             self._finish(job, answer, version, served, policy, seconds)
@@ -104,10 +122,12 @@ class Transformer:
         ]
         return PredictResponse(predictions=predictions)
 
-    async def _jobs(self, instances: Sequence[Instance], served: Served, policy: Policy) -> list[_Job]:
+    async def _jobs(
+        self, instances: Sequence[Instance], served: Served, policy: Policy, crowded: bool
+    ) -> list[_Job]:
         sizes = [instance.slate_size or served.slate_size for instance in instances]
         check_sizes(sizes, served.max_slate_size)
-        known = await self._contexts(instances)
+        known = await self._contexts(instances, crowded)
         now = datetime.now(UTC)
         eligible = served.shelf.eligible_ids
         jobs = []
@@ -127,14 +147,16 @@ class Transformer:
             jobs.append(_Job(instance, request_id, found, ask))
         return jobs
 
-    async def _contexts(self, instances: Sequence[Instance]) -> list[Known]:
+    async def _contexts(self, instances: Sequence[Instance], crowded: bool) -> list[Known]:
         given = {
             row: Known(instance.context.user_context(instance.user_id))
             for row, instance in enumerate(instances)
             if instance.context is not None
         }
         wanted = [row for row in range(len(instances)) if row not in given]
-        if wanted:
+        if crowded:
+            given.update({row: Known(UserContext(instances[row].user_id), "overloaded") for row in wanted})
+        elif wanted:
             with self._step("features"):
                 read = await self._features.read(
                     [instances[row].user_id for row in wanted], self._deadline * FEATURES_SHARE

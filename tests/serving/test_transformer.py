@@ -77,17 +77,21 @@ class Bench:
         self.runner.close()
         self.ladder.close()
 
-    def ask(
+    def ask(self, predictor: Any, *instances: dict[str, Any], **given: Any) -> PredictResponse:
+        return self.runner.run(self.transformer(predictor, **given).answer(asked(*instances)))
+
+    def transformer(
         self,
         predictor: Any,
-        *instances: dict[str, Any],
+        *,
         features: Any = None,
         switch: Any = None,
         ladder: Any = None,
         policy: Path | None = None,
         explore: ExploreConfig | None = None,
         breaker: Breaker | None = None,
-    ) -> PredictResponse:
+        crowd: int = 64,
+    ) -> Transformer:
         served = Served(
             version="own-version",
             slate_size=4,
@@ -97,9 +101,10 @@ class Bench:
             policy=LivePolicy(LivePolicyFile(policy), self.items, self.popular),
             predictor=predictor,
         )
-        transformer = Transformer(
+        return Transformer(
             served=lambda: served,
             deadline=2.0,
+            crowd=crowd,
             features=features or NoFeatures(),
             switch=switch or Switch(None),
             metrics=self.metrics,
@@ -107,11 +112,13 @@ class Bench:
             explore=explore or ExploreConfig(),
             breaker=breaker,
         )
-        request = parse(PredictRequest, {"instances": list(instances)})
-        return self.runner.run(transformer.answer(request))
 
     def value(self, name: str, **labels: str) -> float | None:
         return self.registry.get_sample_value(name, labels)
+
+
+def asked(*instances: dict[str, Any]) -> PredictRequest:
+    return parse(PredictRequest, {"instances": list(instances)})
 
 
 @pytest.fixture
@@ -241,6 +248,26 @@ def test_who_is_refused_under_overload_does_not_open_the_breaker(bench: Bench) -
         answer = bench.ask(busy, {"user_id": "u"}, {"user_id": "v"}, breaker=breaker)
         assert [p.fallback_reason for p in answer.predictions] == ["overloaded", None]
     assert breaker.state == "closed"
+
+
+def test_who_comes_on_top_of_a_crowd_has_a_popular_slate_and_keeps_nobody_up(bench: Bench) -> None:
+    predictor = Scripted(first_eligible, after=0.2)
+    transformer = bench.transformer(predictor, features=Remembers(), crowd=2)
+    request = asked({"user_id": "known", "constraints": {"exclude_items": [bench.popular[0]]}})
+
+    async def five() -> list[PredictResponse]:
+        return await asyncio.gather(*(transformer.answer(request) for _ in range(5)))
+
+    made = [answer.predictions[0] for answer in bench.runner.run(five())]
+    assert [(p.source, p.fallback_reason, p.degraded) for p in made] == [
+        *[("higr", None, False)] * 2,
+        *[("popular", "overloaded", True)] * 3,
+    ]
+    assert [item.item_id for item in made[-1].items] == list(bench.popular[1:5])
+    assert len(predictor.asked) == 2
+    assert bench.value("higr_degraded_requests_total", reason="overloaded") == 3
+    (later,) = bench.runner.run(transformer.answer(request)).predictions
+    assert later.source == "higr"
 
 
 def test_switch_on_baseline_leaves_the_predictor_alone(bench: Bench, tmp_path: Any) -> None:

@@ -84,6 +84,7 @@ def answer(bundle: Bundle, predictor: Any, baseline: Any, instance: dict[str, An
     transformer = Transformer(
         served=lambda: served,
         deadline=5.0,
+        crowd=64,
         features=NoFeatures(),
         switch=Switch(None),
         metrics=Metrics(CollectorRegistry()),
