@@ -58,32 +58,34 @@ class Wire:
     def __init__(self, port: int) -> None:
         self.mode = "pass"
         self._to = port
-        self._loop = asyncio.new_event_loop()
-        started = threading.Event()
         self.port = 0
-
-        async def serve() -> None:
-            server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
-            self.port = server.sockets[0].getsockname()[1]
-            started.set()
-            async with server:
-                await server.serve_forever()
-
-        self._task = self._loop.create_task(serve())
-        self._thread = threading.Thread(target=self._run, daemon=True)
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._task: asyncio.Task[None] | None = None
+        listening = threading.Event()
+        self._thread = threading.Thread(target=self._run, args=(listening,), daemon=True)
         self._thread.start()
-        started.wait()
+        listening.wait()
 
     def set(self, mode: str) -> None:
         self.mode = mode
 
     def close(self) -> None:
+        assert self._loop is not None
+        assert self._task is not None
         self._loop.call_soon_threadsafe(self._task.cancel)
         self._thread.join()
 
-    def _run(self) -> None:
+    def _run(self, listening: threading.Event) -> None:
         with suppress(asyncio.CancelledError):
-            self._loop.run_until_complete(self._task)
+            asyncio.run(self._listen(listening))
+
+    async def _listen(self, listening: threading.Event) -> None:
+        self._loop, self._task = asyncio.get_running_loop(), asyncio.current_task()
+        server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
+        self.port = server.sockets[0].getsockname()[1]
+        listening.set()
+        # Not `async with`: leaving that waits for connections which the transformer keeps.
+        await server.serve_forever()
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
@@ -113,7 +115,9 @@ class Wire:
         if self.mode != "garbage":
             return chunk
         # As long as before, so that the answer is whole and wrong.
-        head, separator, body = chunk.partition(b"\r\n\r\n")
+        head, separator, body = (
+            chunk.partition(b"\r\n\r\n") if chunk.startswith(b"HTTP/") else (b"", b"", chunk)
+        )
         return head + separator + body.translate(bytes.maketrans(b"0123456789", b"9876543210"))
 
 

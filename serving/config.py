@@ -27,7 +27,7 @@ class ServingConfig(Section):
     crowd: int = Field(
         64,
         ge=1,
-        description="requests on their way at once; who comes on top of them has a popular slate straight away",
+        description="requests on their way at once; who comes on top of them has popular items straight away",
     )
     batch: BatchConfig = BatchConfig()
     explore: ExploreConfig = ExploreConfig()
