@@ -468,7 +468,7 @@ def test_growth_and_constraints_are_measured(written: Path) -> None:
             assert row["higr_kv_valid_share"] == row.get("onerec_kv_valid_share", 1) == 1
     for row in document["constraints"]:
         assert row["none"]["cost"] == 0
-        assert all(row[name]["ms"] > 0 and row[name]["cost"] > -1 for name in ("none", *CONSTRAINTS))
+        assert all(row[name]["ms"] > 0 for name in ("none", *CONSTRAINTS))
 
 
 def test_a_profile_accounts_for_the_whole_slate_and_leaves_the_kernels_as_they_were(written: Path) -> None:
