@@ -127,7 +127,7 @@ def test_columns_come_back_as_they_were() -> None:
     kept = Recent().extended([seen(0, "a", 3, 1), seen(1, "b")], CONFIG)
     columns = {name: np.array(values) for name, values in kept.columns().items()}
     assert Recent.of({name: values.tolist() for name, values in columns.items()}) == kept
-    with pytest.raises(ValueError, match="shorter"):
+    with pytest.raises(ValueError, match="longer"):
         Recent.of({**kept.columns(), "context_times": [1]})
 
 
