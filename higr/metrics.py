@@ -72,6 +72,19 @@ FEEDBACK_EVENTS = Metric(
     "Feedback events received: accepted, repeated (there before), refused (the disk did not take them).",
     ("outcome",),
 )
+PUSHED_EVENTS = Metric(
+    "higr_pushed_events",
+    "counter",
+    "Feedback events on their way into online contexts: pushed, passed_over (training would not see them), "
+    "dropped (too many waited).",
+    ("outcome",),
+)
+FEATURE_FAILURES = Metric(
+    "higr_feature_failures",
+    "counter",
+    "Work on the feature store beside requests that failed and is tried again: push, item_status.",
+    ("work",),
+)
 SWITCH = Metric(
     "higr_switch_position", "gauge", "1 for the position in force: auto, higr or baseline.", ("position",)
 )
@@ -92,7 +105,9 @@ POLICY_ERRORS = Metric(
 POLICY_EXPIRED = Metric(
     "higr_policy_expired", "gauge", "1 once the policy has expired: nothing is sold, all else still holds."
 )
-BUNDLE = Metric("higr_bundle_info", "gauge", "1 for the bundle that is served, 0 for those before it.", ("version",))
+BUNDLE = Metric(
+    "higr_bundle_info", "gauge", "1 for the bundle that is served, 0 for those before it.", ("version",)
+)
 BUNDLE_ERRORS = Metric(
     "higr_bundle_errors", "counter", "Tries to take another bundle that failed; the one before stays."
 )
