@@ -88,6 +88,19 @@ FEEDBACK_EVENTS = Metric(
     "Feedback events received: accepted, repeated (there before), refused (the disk did not take them).",
     ("outcome",),
 )
+PUSHED_EVENTS = Metric(
+    "higr_pushed_events",
+    "counter",
+    "Feedback events on their way into online contexts: pushed, passed_over (training would not see them), "
+    "dropped (too many waited).",
+    ("outcome",),
+)
+FEATURE_FAILURES = Metric(
+    "higr_feature_failures",
+    "counter",
+    "Work on the feature store beside requests that failed and is tried again: push, item_status.",
+    ("work",),
+)
 SWITCH = Metric(
     "higr_switch_position", "gauge", "1 for the position in force: auto, higr or baseline.", ("position",)
 )

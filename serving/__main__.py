@@ -3,7 +3,7 @@
 import gc
 import socket
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -23,12 +23,15 @@ from serving.config import ServingConfig, read_config
 from serving.features import FeastFeatures, Features, NoFeatures
 from serving.feedback_log import FeedbackLog
 from serving.guard import MAX_BODY_BYTES, MAX_PREDICTOR_BODY_BYTES
+from serving.item_status import ItemStatus
 from serving.live_bundle import LiveBundle
 from serving.live_policy import LivePolicyFile
 from serving.metrics import Metrics
 from serving.prediction_log import PredictionLog
 from serving.predictor import Predictor
+from serving.push import ContextPusher
 from serving.remote import PREDICTOR, RemotePredictor
+from serving.schemas import FeedbackEvent
 from serving.served import Served
 from serving.switch import Switch
 from serving.transformer import Transformer
@@ -145,6 +148,7 @@ def main(
             bundle, role, predictor_host, http_port, grpc_port, model_name, features, log_dir, feedback_dir,
             switch, policy, read_config(config), deadline_ms / 1000,
         )  # fmt: skip
+        _check_features(options)
         with ExitStack() as stack:
             _serve(stack, options)
     except HigrError as error:
@@ -170,7 +174,7 @@ def _serve(stack: ExitStack, options: Options) -> None:
     )
     stack.callback(live.close)
     model: server.PublicModel | server.PredictorModel
-    feedback = None
+    feedback, taken = None, None
     if options.role is Role.predictor:
         model = server.PredictorModel(PREDICTOR, lambda: live.served)
     else:
@@ -178,12 +182,13 @@ def _serve(stack: ExitStack, options: Options) -> None:
         if options.feedback_dir is not None:
             feedback = FeedbackLog(options.feedback_dir, lambda: metrics.count(names.LOG_FAILURES))
             stack.callback(feedback.close)
+            taken = _pusher(stack, options, live, metrics)
     # What is loaded now stays: the collector need not walk it again, which takes longer than a deadline.
     gc.collect()
     gc.freeze()
     live.watch()
     longest = MAX_PREDICTOR_BODY_BYTES if options.role is Role.predictor else MAX_BODY_BYTES
-    server.serve(model, options.http_port, metrics, longest, feedback, options.grpc_port)
+    server.serve(model, options.http_port, metrics, longest, feedback, options.grpc_port, taken)
 
 
 def _loader(options: Options, metrics: Metrics, rules: LivePolicyFile) -> Callable[[Bundle], Served]:
@@ -207,7 +212,7 @@ def _loader(options: Options, metrics: Metrics, rules: LivePolicyFile) -> Callab
 def _transformer(stack: ExitStack, options: Options, live: LiveBundle, metrics: Metrics) -> Transformer:
     source: Features = NoFeatures()
     if options.features is not None:
-        source = FeastFeatures(options.features)
+        source = FeastFeatures(options.features, options.config.features.max_age_seconds)
         source.warm_up()
         stack.callback(source.close)
     log = None
@@ -232,7 +237,38 @@ def _transformer(stack: ExitStack, options: Options, live: LiveBundle, metrics: 
         log=log,
         explore=options.config.explore,
         breaker=breaker,
+        disabled=_disabled(stack, options, live, metrics),
     )
+
+
+def _disabled(
+    stack: ExitStack, options: Options, live: LiveBundle, metrics: Metrics
+) -> Callable[[], frozenset[str]]:
+    seconds = options.config.features.item_status_seconds
+    if options.features is None or seconds is None:
+        return frozenset
+    status = ItemStatus(options.features, lambda: live.served, seconds, metrics)
+    stack.callback(status.close)
+    return lambda: status.disabled
+
+
+def _pusher(
+    stack: ExitStack, options: Options, live: LiveBundle, metrics: Metrics
+) -> Callable[[Sequence[FeedbackEvent]], None] | None:
+    """What takes acknowledged events: contexts, or nobody."""
+    if options.features is None or not options.config.features.push:
+        return None
+    pusher = ContextPusher(options.features, lambda: live.served, metrics)
+    stack.callback(pusher.close)
+    return pusher.offer
+
+
+def _check_features(options: Options) -> None:
+    wanted = options.config.features
+    if wanted.push and (options.features is None or options.feedback_dir is None):
+        raise HigrError("features.push: contexts take up feedback only with --features and --feedback-dir")
+    if wanted.item_status_seconds is not None and options.features is None:
+        raise HigrError("features.item_status_seconds: there is no store to ask; give --features")
 
 
 def _refuse_taken(option: str, port: int) -> None:

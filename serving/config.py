@@ -21,6 +21,33 @@ class ExploreConfig(Section):
     )
 
 
+class MaxAge(Section):
+    """How old what is read from each view of the feature store may be; none: any age.
+
+    Age is how long ago the log ended that a row was made from, or its last push came: not how long the user
+    was away.
+    """
+
+    user_context: float | None = Field(None, gt=0, description="seconds")
+    user_interests: float | None = Field(None, gt=0, description="seconds")
+    user_profile: float | None = Field(None, gt=0, description="seconds")
+
+
+class FeaturesConfig(Section):
+    """What is done with the feature store beside reading contexts."""
+
+    max_age_seconds: MaxAge = MaxAge()
+    push: bool = Field(
+        False, description="contexts take up what is sent to /v1/feedback; the store must be writable"
+    )
+    item_status_seconds: float | None = Field(
+        None,
+        ge=0.1,
+        le=86_400,
+        description="between two looks at which items the store says are disabled; none: it is not asked",
+    )
+
+
 class ServingConfig(Section):
     """All of it."""
 
@@ -31,6 +58,7 @@ class ServingConfig(Section):
     )
     batch: BatchConfig = BatchConfig()
     explore: ExploreConfig = ExploreConfig()
+    features: FeaturesConfig = FeaturesConfig()
 
 
 def read_config(path: Path | None) -> ServingConfig:

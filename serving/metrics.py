@@ -30,6 +30,8 @@ SERVING = (
     names.DEGRADED,
     names.LOG_FAILURES,
     names.FEEDBACK_EVENTS,
+    names.PUSHED_EVENTS,
+    names.FEATURE_FAILURES,
     names.SWITCH,
     names.SWITCH_ERRORS,
     names.BREAKER,

@@ -30,6 +30,8 @@ MAX_EXCLUDED = 1000
 MAX_SLATE = 50
 MAX_STORED_HISTORY = 10_000
 """Of one context on its way to the predictor: stored features may be longer than what a client may send."""
+MAX_DISABLED = 10_000
+"""Items that the feature store says are disabled: more need another bundle."""
 MAX_STORED_PROFILE = 256
 MAX_SITUATION = 16
 MAX_RULES = 1000
@@ -135,7 +137,7 @@ class Prediction(Wire):
     Attributes:
         source: who made it.
         fallback_reason: why it was not HiGR; null when it was.
-        degraded: made without the user's stored features.
+        degraded: made without the user's stored features, or with old ones.
         model_version: the bundle that made it.
         removed: what the policy removed, where `explain` asked for it.
     """
@@ -191,7 +193,7 @@ class PredictorInstance(Wire):
     user_id: Id
     slate_size: int = Field(ge=1, le=MAX_SLATE)
     context: StoredContext
-    exclude_items: Annotated[list[str], Field(max_length=MAX_EXCLUDED + MAX_STORED_HISTORY)]
+    exclude_items: Annotated[list[str], Field(max_length=MAX_EXCLUDED + MAX_STORED_HISTORY + MAX_DISABLED)]
     rules: Annotated[list[Id], Field(max_length=MAX_RULES)] = Field(
         default_factory=list,
         description="rules of the policy that block something here; both have the same file",

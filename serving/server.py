@@ -4,7 +4,7 @@ Importing this module imports kserve, which parses `sys.argv`: see `serving.__ma
 """
 
 import copy
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from http import HTTPStatus
@@ -25,6 +25,7 @@ from serving.guard import Guard
 from serving.metrics import Metrics
 from serving.remote import ask_of, response_of
 from serving.schemas import (
+    FeedbackEvent,
     PredictorRequest,
     PredictorResponse,
     PredictRequest,
@@ -144,6 +145,7 @@ def serve(
     max_body_bytes: int,
     feedback: FeedbackLog | None = None,
     grpc_port: int | None = None,
+    taken: Callable[[Sequence[FeedbackEvent]], None] | None = None,
 ) -> None:
     """Serve until SIGTERM or SIGINT; returns when the requests in flight are answered."""
 
@@ -175,7 +177,7 @@ def serve(
     # Over gRPC too nobody loads or unloads models.
     server.model_repository_extension = _NoRepository()
     if feedback is not None:
-        app.include_router(feedback_router(feedback, metrics))
+        app.include_router(feedback_router(feedback, metrics, taken))
     app.add_exception_handler(RequestError, bad_request)
     app.add_exception_handler(TimeoutError, late)
     # KServe's own two return the text of any exception to the client and log bodies' errors with a trace.

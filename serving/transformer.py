@@ -70,6 +70,7 @@ class Transformer:
         deadline: seconds a request may take.
         crowd: requests on their way at once. Who comes on top of them gets popular items, for neither
             features nor the incumbent could be had in time, and trying would make all of them late.
+        disabled: items that are not shown now, whatever the bundle says.
     """
 
     def __init__(
@@ -84,11 +85,13 @@ class Transformer:
         log: PredictionLog | None,
         explore: ExploreConfig,
         breaker: Breaker | None = None,
+        disabled: Callable[[], frozenset[str]] = frozenset,
     ) -> None:
         self._served, self._deadline, self._features = served, deadline, features
         self._crowd, self._in_flight = crowd, 0
         self._explore, self._breaker = explore, breaker or Breaker()
         self._switch, self._metrics, self._log = switch, metrics, log
+        self._disabled = disabled
 
     async def answer(self, request: PredictRequest) -> PredictResponse:
         """One prediction an instance, in order.
@@ -129,12 +132,12 @@ class Transformer:
         check_sizes(sizes, served.max_slate_size)
         known = await self._contexts(instances, crowded)
         now = datetime.now(UTC)
-        eligible = served.shelf.eligible_ids
+        eligible, disabled = served.shelf.eligible_ids, self._disabled()
         jobs = []
         for instance, size, found in zip(instances, sizes, known, strict=True):
             context, request_id = found.context, instance.request_id or uuid.uuid4().hex
             decision = policy.decide({**context.profile, **context.situation}, now)
-            excluded = _excluded(instance, found, size, eligible, decision)
+            excluded = _excluded(instance, found, size, eligible, decision, disabled)
             ask = Ask(
                 context,
                 size,
@@ -293,15 +296,20 @@ def _removed(policy: Policy, ask: Ask) -> list[Removed]:
 
 
 def _excluded(
-    instance: Instance, known: Known, size: int, eligible: Set[str], decision: Decision
+    instance: Instance,
+    known: Known,
+    size: int,
+    eligible: Set[str],
+    decision: Decision,
+    disabled: frozenset[str] = frozenset(),
 ) -> frozenset[str]:
     """What this request leaves out.
 
     Seen items are left out as long as the others fill the slate; else just enough of them come back,
     those first whose last sight is longest ago. What the client excluded never does, nor what the policy
-    blocks.
+    blocks or what is disabled.
     """
-    excluded = frozenset(instance.constraints.exclude_items)
+    excluded = disabled.union(instance.constraints.exclude_items)
     if not instance.constraints.exclude_seen:
         return excluded
     allowed = len(eligible) if decision.popular is None else len(decision.popular)

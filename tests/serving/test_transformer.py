@@ -91,6 +91,7 @@ class Bench:
         explore: ExploreConfig | None = None,
         breaker: Breaker | None = None,
         crowd: int = 64,
+        disabled: frozenset[str] = frozenset(),
     ) -> Transformer:
         served = Served(
             version="own-version",
@@ -111,6 +112,7 @@ class Bench:
             log=self,  # type: ignore[arg-type]
             explore=explore or ExploreConfig(),
             breaker=breaker,
+            disabled=lambda: disabled,
         )
 
     def value(self, name: str, **labels: str) -> float | None:
@@ -489,6 +491,25 @@ def test_a_disabled_item_does_not_come_back(bench: Bench) -> None:
     (prediction,) = bench.ask(predictor, {"user_id": "u", "slate_size": 2, "context": seen}).predictions
     assert {item.item_id for item in prediction.items} == {"c", "d"}
     assert predictor.asked[0].exclude == {"a", "b"}
+
+
+@pytest.mark.parametrize("script", [first_eligible, boom], ids=["higr", "baseline"])
+def test_what_the_store_has_disabled_is_on_no_rung(bench: Bench, script: Predict) -> None:
+    disabled = frozenset(bench.popular[:-3])
+    instance = {"user_id": "u", "slate_size": 4}
+    (prediction,) = bench.ask(Scripted(script), instance, disabled=disabled).predictions
+    assert {item.item_id for item in prediction.items} == set(bench.popular[-3:])
+
+
+def test_what_the_store_has_disabled_does_not_come_back_for_who_has_seen_everything(bench: Bench) -> None:
+    """Seen items fill a slate where too few others are left; disabled ones do not."""
+    context = {"item_ids": list(bench.popular), "feedback": [1] * len(bench.popular)}
+    instance = {"user_id": "u", "slate_size": 4, "context": context}
+    disabled = frozenset(bench.popular[:2])
+    (prediction,) = bench.ask(Scripted(first_eligible), instance, disabled=disabled).predictions
+    shown = {item.item_id for item in prediction.items}
+    assert len(shown) == 4
+    assert not shown & disabled
 
 
 def test_a_slate_longer_than_the_bundle_plans_is_refused(bench: Bench) -> None:
