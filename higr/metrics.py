@@ -92,7 +92,12 @@ POLICY_ERRORS = Metric(
 POLICY_EXPIRED = Metric(
     "higr_policy_expired", "gauge", "1 once the policy has expired: nothing is sold, all else still holds."
 )
-BUNDLE = Metric("higr_bundle_info", "gauge", "1 for the bundle that is served, 0 for those before it.", ("version",))
+TOKEN_ERRORS = Metric(
+    "higr_token_errors", "counter", "Changes of a file of tokens that could not be taken; the last ones stay."
+)
+BUNDLE = Metric(
+    "higr_bundle_info", "gauge", "1 for the bundle that is served, 0 for those before it.", ("version",)
+)
 BUNDLE_ERRORS = Metric(
     "higr_bundle_errors", "counter", "Tries to take another bundle that failed; the one before stays."
 )
