@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import grpc
 import pyarrow.parquet as pq
 import pytest
 
@@ -15,12 +16,16 @@ from serving import http_server
 from serving.config import LimitsConfig
 from serving.guard import HELD_BODIES, MAX_BODY_BYTES
 from serving.http_server import MAX_HEAD_BYTES
-from tests.serving.process import Server
+from tests.serving.process import Server, free_port
 
 pytestmark = pytest.mark.slow
 
 CONNECTIONS = 40
+CALLS = 4
 BODY = b'{"instances": [{"user_id": "u", "request_id": "gone"}]}'
+INFER = "/inference.GRPCInferenceService/ModelInfer"
+TENSORS = b"\n\x04higr*\x18\n\x07user_id\x12\x05BYTES\x1a\x01\x01*\x03B\x01u"
+"""A ModelInferRequest of one user as it goes over the wire."""
 HEAD = b"POST /v1/models/higr:predict HTTP/1.1\r\nhost: x\r\ncontent-length: %d\r\n\r\n"
 
 
@@ -30,13 +35,20 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def server(bundle: Bundle, folder: Path) -> Iterator[Server]:
+def grpc_port() -> int:
+    return free_port()
+
+
+@pytest.fixture(scope="module")
+def server(bundle: Bundle, folder: Path, grpc_port: int) -> Iterator[Server]:
     """Requests wait a second for company, so that there is time to go away."""
     (folder / "serving.yaml").write_text(
-        f"limits: {{request_seconds: 2, connections: {CONNECTIONS}}}\nbatch: {{window_ms: 1000}}"
+        f"limits: {{request_seconds: 2, connections: {CONNECTIONS}, calls: {CALLS}}}\n"
+        "batch: {window_ms: 1000}"
     )
     arguments = ["--bundle", str(bundle.path), "--config", str(folder / "serving.yaml")]
-    made = Server(folder, "higr", [*arguments, "--log-dir", str(folder / "log"), "--deadline-ms", "20000"])
+    arguments += ["--log-dir", str(folder / "log"), "--grpc-port", str(grpc_port)]
+    made = Server(folder, "higr", [*arguments, "--deadline-ms", "20000"])
     try:
         yield made.wait()
     finally:
@@ -56,6 +68,15 @@ def answer(wire: socket.socket) -> bytes:
     except ConnectionResetError:
         pass
     return received
+
+
+def calling(port: int) -> grpc.Channel:
+    """A connection of its own."""
+    return grpc.insecure_channel(f"127.0.0.1:{port}", [("grpc.use_local_subchannel_pool", 1)])
+
+
+def gauge(server: Server, name: str) -> float:
+    return server.metrics()[name, frozenset()]
 
 
 def until(happened: Callable[[], bool]) -> None:
@@ -158,17 +179,14 @@ def test_bodies_that_fill_the_memory_for_them(server: Server) -> None:
 
 
 def test_a_client_that_goes_away_takes_its_work_along(server: Server, folder: Path) -> None:
-    def gauge(name: str) -> float:
-        return server.metrics()[name, frozenset()]
-
     server.post({"instances": [{"user_id": "u", "request_id": "stayed"}]})
-    batches = gauge("higr_batches_total")
+    batches = gauge(server, "higr_batches_total")
     for _ in range(3):
         with connect(server) as wire:
             wire.sendall(HEAD % len(BODY) + BODY)
-            until(lambda: gauge("higr_decoder_waiting") == 1)
-        until(lambda: gauge("higr_decoder_in_flight") == 0)
-    assert gauge("higr_batches_total") == batches
+            until(lambda: gauge(server, "higr_decoder_waiting") == 1)
+        until(lambda: gauge(server, "higr_decoder_in_flight") == 0)
+    assert gauge(server, "higr_batches_total") == batches
     assert "Traceback" not in server.log.read_text()
     assert "request_failed" not in server.log.read_text()
 
@@ -178,6 +196,47 @@ def test_a_client_that_goes_away_takes_its_work_along(server: Server, folder: Pa
 
     until(lambda: "stayed" in logged())
     assert "gone" not in logged()
+
+
+def test_a_call_that_is_cancelled_takes_its_work_along(server: Server, grpc_port: int) -> None:
+    batches = gauge(server, "higr_batches_total")
+    with calling(grpc_port) as channel:
+        for _ in range(3):
+            future = channel.unary_unary(INFER).future(TENSORS, timeout=30)
+            until(lambda: gauge(server, "higr_decoder_waiting") == 1)
+            future.cancel()
+            until(lambda: gauge(server, "higr_decoder_in_flight") == 0)
+        assert gauge(server, "higr_batches_total") == batches
+        assert b"item_ids" in channel.unary_unary(INFER)(TENSORS, timeout=30)
+    assert "Traceback" not in server.log.read_text()
+
+
+def test_calls_beyond_those_at_once_are_told_so(server: Server, grpc_port: int) -> None:
+    channels = [calling(grpc_port) for _ in range(2 * CALLS)]
+    try:
+        futures = [channel.unary_unary(INFER).future(TENSORS, timeout=30) for channel in channels]
+        codes = [future.code().name for future in futures]
+    finally:
+        for channel in channels:
+            channel.close()
+    assert set(codes) == {"OK", "RESOURCE_EXHAUSTED"}
+    assert codes.count("OK") >= CALLS
+
+
+@pytest.mark.parametrize(
+    ("message", "metadata"), [(b"x" * (MAX_BODY_BYTES + 1), ()), (b"", (("x", "y" * 2 * MAX_HEAD_BYTES),))]
+)
+def test_a_call_that_is_too_long(
+    grpc_port: int, server: Server, message: bytes, metadata: tuple[tuple[str, str], ...]
+) -> None:
+    with calling(grpc_port) as channel:
+        future = channel.unary_unary(INFER).future(message, timeout=30, metadata=metadata)
+        assert future.code().name == "RESOURCE_EXHAUSTED"
+
+
+def test_a_connection_for_grpc_that_says_nothing(server: Server, grpc_port: int) -> None:
+    with socket.create_connection(("127.0.0.1", grpc_port), timeout=30) as wire:
+        answer(wire)  # it ends
 
 
 def test_more_connections_than_files_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
