@@ -43,6 +43,7 @@ def atomic_directory(path: Path) -> Iterator[Path]:
     aside.chmod(0o755)
     try:
         yield aside
+        _let_others_read(aside)
         if path.exists():
             old = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}.old."))
             path.replace(old / "was")
@@ -57,6 +58,13 @@ def atomic_directory(path: Path) -> Iterator[Path]:
             aside.replace(path)
     finally:
         shutil.rmtree(aside, ignore_errors=True)
+
+
+def _let_others_read(folder: Path) -> None:
+    """safetensors writes files for their owner alone, and who serves a bundle is often somebody else."""
+    for path in folder.rglob("*"):
+        if path.is_file() and not path.stat().st_mode & 0o044:
+            path.chmod(0o644)
 
 
 def write_json(path: Path, value: Any) -> None:

@@ -121,6 +121,9 @@ POLICY_ERRORS = Metric(
 POLICY_EXPIRED = Metric(
     "higr_policy_expired", "gauge", "1 once the policy has expired: nothing is sold, all else still holds."
 )
+TOKEN_ERRORS = Metric(
+    "higr_token_errors", "counter", "Changes of a file of tokens that could not be taken; the last ones stay."
+)
 BUNDLE = Metric(
     "higr_bundle_info", "gauge", "1 for the bundle that is served, 0 for those before it.", ("version",)
 )

@@ -34,6 +34,7 @@ from serving.remote import PREDICTOR, RemotePredictor
 from serving.schemas import FeedbackEvent
 from serving.served import Served
 from serving.switch import Switch
+from serving.tokens import OwnToken, Tokens
 from serving.transformer import Transformer
 
 app = typer.Typer(add_completion=False)
@@ -164,6 +165,8 @@ def _serve(stack: ExitStack, options: Options) -> None:
     server.configure()
     stack.callback(traces.configure(options.role))
     metrics = Metrics()
+    auth, spoilt = options.config.auth, lambda: metrics.count(names.TOKEN_ERRORS)
+    tokens = None if auth.tokens_file is None else Tokens(auth.tokens_file, spoilt)
     rules = LivePolicyFile(options.policy, lambda: metrics.count(names.POLICY_ERRORS))
     metrics.show_policy(lambda: rules.rules.expired(datetime.now(UTC)))
     live = LiveBundle(
@@ -171,6 +174,7 @@ def _serve(stack: ExitStack, options: Options) -> None:
         _loader(options, metrics, rules),
         on_change=metrics.show_bundle,
         on_error=lambda: metrics.count(names.BUNDLE_ERRORS),
+        roots=options.config.bundle_roots,
     )
     stack.callback(live.close)
     model: server.PublicModel | server.PredictorModel
@@ -188,12 +192,22 @@ def _serve(stack: ExitStack, options: Options) -> None:
     gc.freeze()
     live.watch()
     longest = MAX_PREDICTOR_BODY_BYTES if options.role is Role.predictor else MAX_BODY_BYTES
-    server.serve(model, options.http_port, metrics, longest, feedback, options.grpc_port, taken)
+    server.serve(
+        model,
+        options.http_port,
+        metrics,
+        longest,
+        options.config.limits,
+        feedback=feedback,
+        grpc_port=options.grpc_port,
+        tokens=tokens,
+        taken=taken,
+    )
 
 
 def _loader(options: Options, metrics: Metrics, rules: LivePolicyFile) -> Callable[[Bundle], Served]:
     """Makes a bundle ready: what it answers first is as fast as what it answers later."""
-    remote = None if options.predictor_host is None else RemotePredictor(options.predictor_host)
+    remote = None if options.predictor_host is None else _remote(options.predictor_host, options, metrics)
 
     def load(bundle: Bundle) -> Served:
         if remote is not None:
@@ -207,6 +221,14 @@ def _loader(options: Options, metrics: Metrics, rules: LivePolicyFile) -> Callab
         return served
 
     return load
+
+
+def _remote(host: str, options: Options, metrics: Metrics) -> RemotePredictor:
+    path = options.config.auth.predictor_token_file
+    if path is None:
+        return RemotePredictor(host)
+    token = OwnToken(path, lambda: metrics.count(names.TOKEN_ERRORS))
+    return RemotePredictor(host, lambda: {"authorization": token.header})
 
 
 def _transformer(stack: ExitStack, options: Options, live: LiveBundle, metrics: Metrics) -> Transformer:

@@ -48,6 +48,28 @@ class FeaturesConfig(Section):
     )
 
 
+class AuthConfig(Section):
+    """Who may ask. Both files are read again when they change."""
+
+    tokens_file: Path | None = Field(
+        None, description="lines NAME:SHA256, of the tokens that this process takes; none: anybody may ask"
+    )
+    predictor_token_file: Path | None = Field(
+        None,
+        description="the token, as it is, that a transformer shows to its predictor; none: it shows none",
+    )
+
+
+class LimitsConfig(Section):
+    """What clients may hold of a process. Sizes of requests are fixed: `serving.schemas`, `serving.guard`."""
+
+    connections: int = Field(500, ge=1, le=100_000, description="over HTTP at once; one more is answered 503")
+    request_seconds: float = Field(
+        10.0, gt=0, le=600, description="longest time in which a request arrives, from its connection on"
+    )
+    calls: int = Field(200, ge=1, le=100_000, description="over gRPC at once, and of one connection")
+
+
 class ServingConfig(Section):
     """All of it."""
 
@@ -59,6 +81,11 @@ class ServingConfig(Section):
     batch: BatchConfig = BatchConfig()
     explore: ExploreConfig = ExploreConfig()
     features: FeaturesConfig = FeaturesConfig()
+    auth: AuthConfig = AuthConfig()
+    limits: LimitsConfig = LimitsConfig()
+    bundle_roots: tuple[Path, ...] = Field(
+        (), description="folders in which a bundle has to be, links followed; none: anywhere"
+    )
 
 
 def read_config(path: Path | None) -> ServingConfig:

@@ -37,6 +37,7 @@ SERVING = (
     names.BREAKER,
     names.POLICY_ERRORS,
     names.POLICY_EXPIRED,
+    names.TOKEN_ERRORS,
     names.BUNDLE,
     names.BUNDLE_ERRORS,
 )

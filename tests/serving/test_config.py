@@ -27,6 +27,8 @@ def test_what_is_written_holds(tmp_path: Path) -> None:
         ("explore: {shared: 0.1}", r"explore\.shared: Extra inputs"),
         ("explore: {share: 2}", r"explore\.share: Input should be less than or equal to 1"),
         ("explore: [", "not YAML in line 1"),
+        ("auth: {token: x}", r"auth\.token: Extra inputs"),
+        ("limits: {connections: 0}", r"limits\.connections: Input should be greater than or equal to 1"),
         ("- explore", "the file: "),
     ],
 )

@@ -294,9 +294,9 @@ def test_kserves_own_clients_get_the_same_slate_over_every_protocol(
         ({"inputs": [{"name": "user_id", "shape": [2], "datatype": "BYTES", "data": ["u"]}]}, 400),
         ({"inputs": [{"name": "user_id", "shape": [1], "datatype": "BYTES", "data": [""]}]}, 400),
         ({"inputs": [{"name": "user_id", "shape": [1], "datatype": "?", "data": ["u"]}]}, 400),
-        ({"inputs": [{"name": "user_id", "shape": [1], "datatype": "BYTES"}]}, 422),
+        ({"inputs": [{"name": "user_id", "shape": [1], "datatype": "BYTES"}]}, 400),
         ({"inputs": []}, 400),
-        ({}, 422),
+        ({}, 400),
     ],
 )
 def test_bad_tensors_are_4xx(embedded: Server, body: dict[str, Any], status: int) -> None:
