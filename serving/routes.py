@@ -17,6 +17,7 @@ from serving.tensors import TensorRequest
 
 JSON_LENGTH = "inference-header-content-length"
 """Header of the binary extension of V2: bytes of the body that are JSON; tensors follow it."""
+PASSED = ("traceparent", "tracestate")
 
 
 def inference_router(plane: DataPlane) -> APIRouter:
@@ -25,7 +26,7 @@ def inference_router(plane: DataPlane) -> APIRouter:
 
     @router.post("/v1/models/{name}:predict")
     async def predict(name: str, request: Request) -> Response:
-        answer, _ = await plane.infer(name, await request.body())
+        answer, _ = await plane.infer(name, await request.body(), _passed(request))
         return _json(answer)
 
     @router.post("/v1/models/{name}:explain")
@@ -37,7 +38,7 @@ def inference_router(plane: DataPlane) -> APIRouter:
     async def infer(name: str, request: Request) -> Response:
         body = await request.body()
         asked = tensors_of(body, request.headers.get(JSON_LENGTH), name)
-        answer, _ = await plane.infer(name, asked)
+        answer, _ = await plane.infer(name, asked, _passed(request))
         return _json(answer.to_rest()[0])
 
     return router
@@ -63,6 +64,11 @@ def tensors_of(body: bytes, json_length: str | None, name: str) -> InferRequest:
         raise RequestError(
             "inputs", "inputs", "they cannot be read; give data, or binary_data_size and the bytes"
         ) from None
+
+
+def _passed(request: Request) -> dict[str, str]:
+    """Headers that the model sees: those of the caller's trace."""
+    return {name: value for name in PASSED if (value := request.headers.get(name)) is not None}
 
 
 def _json(answer: Any) -> Response:
