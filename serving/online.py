@@ -125,7 +125,8 @@ class OnlineStore:
             # The list is the online store's to change.
             found = self._online.online_read(self._store.config, self._views[view], keys, [*names])
             for row, (moment, values) in enumerate(found):
-                moments[row][view] = moment
+                # Redis's reader says 1970 of whom it does not know.
+                moments[row][view] = moment if moment is not None and moment.timestamp() > 0 else None
                 columns[row].update({name: _python(values.get(name)) if values else None for name in names})
         return [Row(*row) for row in zip(columns, moments, strict=True)]
 

@@ -154,11 +154,20 @@ class ContextPusher:
         return self._rules
 
 
+def _stored(row: Row) -> Recent:
+    try:
+        return Recent.of(row.columns)
+    except (TypeError, ValueError) as error:
+        # It would stand in the way of every event to come: the user begins anew.
+        logger.error("event=context_unreadable error=%s", type(error).__name__)
+        return Recent()
+
+
 def _context(
     row: Row, events: Sequence[Seen], config: DataConfig, now: datetime
 ) -> tuple[datetime, dict[str, list[Any]]]:
     moment = row.moments[CONTEXT_VIEW]
-    stored = Recent() if moment is None else Recent.of(row.columns)
+    stored = Recent() if moment is None else _stored(row)
     # After the row in its place: Redis keeps the newest.
     after = now if moment is None else max(now, moment + timedelta(milliseconds=1))
     return after, stored.extended(events, config).columns()
