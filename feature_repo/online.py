@@ -4,6 +4,7 @@ No password is written down: Feast takes it from the environment each time it op
 """
 
 import os
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -100,6 +101,13 @@ class Redis:
 def online_of(url: str | None) -> Sqlite | Redis:
     """None: SQLite."""
     return Sqlite() if url is None else Redis.parse(url)
+
+
+def be_patient(settings: Any) -> None:
+    """Feast's settings of an online store, for work that nobody waits for a moment for."""
+    if settings.type == "redis":
+        waits = re.compile(r"(socket_timeout|socket_connect_timeout)=[^,]*")
+        settings.connection_string = waits.sub(rf"\1={LOAD_SECONDS}", settings.connection_string)
 
 
 @contextmanager

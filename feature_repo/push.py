@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
+from feature_repo.online import be_patient
 from higr.config import DataConfig
 from higr.data.recent import Recent, Seen
 from higr.errors import InputError
@@ -37,7 +38,7 @@ def push(store: Path, events: pa.Table, items: pa.Table, config: DataConfig) -> 
     Raises:
         InputError: there is no store.
     """
-    return push_into(_open(store), store, events, items, config)
+    return push_into(opened(store), store, events, items, config)
 
 
 def push_into(
@@ -76,7 +77,7 @@ def set_status(store: Path, item_ids: Sequence[str], status: str) -> None:
     from feature_repo.build import STATUS_ROWS
     from feature_repo.definitions import STATUS_FILE
 
-    feast = _open(store)
+    feast = opened(store)
     known = set(read_table(store / STATUS_FILE, ["item_id"])["item_id"].to_pylist())
     for item in item_ids:
         if item not in known:
@@ -91,12 +92,19 @@ _SECOND = timedelta(seconds=1)  # Feast tells moments in whole seconds
 _PAST = datetime(1970, 1, 1, tzinfo=UTC)
 
 
-def _open(store: Path) -> "FeatureStore":
+def opened(store: Path) -> "FeatureStore":
+    """A store for work that may take its time.
+
+    Raises:
+        InputError: there is none.
+    """
     if not (store / "feature_store.yaml").exists():
         raise InputError(f"{store} is no feature store; run `python -m feature_repo materialise`")
     from feast import FeatureStore
 
-    return FeatureStore(repo_path=str(store))
+    feast = FeatureStore(repo_path=str(store))
+    be_patient(feast.config.online_store)
+    return feast
 
 
 def _stored(feast: "FeatureStore", users: Sequence[str]) -> list[tuple[Recent, datetime]]:

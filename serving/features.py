@@ -26,7 +26,7 @@ OF_VIEW = {
     "user_interests": "top_categories",
     "user_profile": "profile_json",
 }
-"""A feature of each view, whose moment is that of the view."""
+"""A feature of each view, which is read to know how old the view is."""
 
 logger = logging.getLogger("higr.serving")
 
@@ -59,7 +59,7 @@ class NoFeatures:
 
 
 class FeastFeatures:
-    """Online reads through the Feast SDK in this process (p50 under a millisecond).
+    """Online reads in this process, p50 under a millisecond.
 
     A store that cannot be opened now is tried again by the next read, so that a process may start
     before its features are there. One that keeps failing is not asked for two seconds: nobody waits for
@@ -72,8 +72,8 @@ class FeastFeatures:
     def __init__(self, folder: Path, max_age: MaxAge | None = None) -> None:
         self._store = OnlineStore(folder)
         limits = MaxAge() if max_age is None else max_age
-        self._limits = {OF_VIEW[view]: most for view, most in limits if most is not None}
-        self._names = tuple(dict.fromkeys([*CONTEXT, *self._limits]))
+        self._limits = {view: most for view, most in limits if most is not None}
+        self._names = tuple(dict.fromkeys([*CONTEXT, *(OF_VIEW[view] for view in self._limits)]))
         self._breaker = Breaker()
         self._executor = ThreadPoolExecutor(1, thread_name_prefix="features")
 
@@ -116,5 +116,5 @@ class FeastFeatures:
         return Known(context, "stale" if self._is_stale(row, now) else None)
 
     def _is_stale(self, row: Row, now: datetime) -> bool:
-        moments = ((row.moments[name], most) for name, most in self._limits.items())
+        moments = ((row.moments[view], most) for view, most in self._limits.items())
         return any(moment is not None and (now - moment).total_seconds() > most for moment, most in moments)

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from higr import metrics as names
 from serving.metrics import Metrics
-from serving.online import STATUS, OnlineStore
+from serving.online import OnlineStore
 from serving.schemas import MAX_DISABLED
 from serving.served import Served
 
@@ -64,10 +64,8 @@ class ItemStatus:
         disabled: list[str] = []
         for start in range(0, len(items), CHUNK):
             chunk = items[start : start + CHUNK]
-            rows = self._store.read([STATUS], "item_id", chunk)
-            disabled += [
-                item for item, row in zip(chunk, rows, strict=True) if row.columns["status"] == "disabled"
-            ]
+            statuses = self._store.statuses(chunk)
+            disabled += [item for item, status in zip(chunk, statuses, strict=True) if status == "disabled"]
             if self._closing.wait(PAUSE_SECONDS):
                 return list(self._disabled)
         return disabled

@@ -1,9 +1,14 @@
-"""Feast's online store, as this process reads and writes it."""
+"""Feast's online store, as this process reads and writes it.
+
+Rows are read and written by the SDK's own online store, view by view. `get_online_features` and `push` ask
+the registry anew each time, and two stores that are open in one process take turns in its only cache: beside
+a second reader each read then costs ten times as much.
+"""
 
 import sqlite3
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +20,7 @@ if TYPE_CHECKING:
 
 SERVICES = ("user_context_v2", "user_context_v1")
 """Feature services that this version can read, the best first; a store has one that this version knows."""
-STATUS = "item_status:status"
+CONTEXT_VIEW, STATUS_VIEW = "user_context", "item_status"
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +29,7 @@ class Row:
 
     Attributes:
         columns: values by feature: lists, texts, numbers.
-        moments: by feature, up to when all was known; whole seconds.
+        moments: by view, up to when all of it was known; whole seconds in SQLite.
     """
 
     columns: Mapping[str, Any]
@@ -45,7 +50,9 @@ class OnlineStore:
         self._folder, self._writes = folder, writes
         self._settings = WatchedFile(folder / "feature_store.yaml")
         self._store: Any = None
-        self._references: dict[str, str] = {}
+        self._online: Any = None
+        self._views: dict[str, Any] = {}
+        self._view_of: dict[str, str] = {}
 
     def open(self) -> bool:
         """Whether it is another store than before.
@@ -72,40 +79,60 @@ class OnlineStore:
             InputError: a feature that the service does not have.
         """
         self.open()
-        missing = [name for name in names if name not in self._references]
+        missing = [name for name in names if name not in self._view_of]
         if missing:
             raise InputError(f"{self._folder} has no feature {', '.join(missing)}; materialise it again")
-        return self.read([self._references[name] for name in names], "user_id", user_ids)
+        wanted: dict[str, list[str]] = {}
+        for name in names:
+            wanted.setdefault(self._view_of[name], []).append(name)
+        return self._read(wanted, "user_id", user_ids)
 
-    def read(self, references: Sequence[str], key: str, ids: Sequence[str]) -> list[Row]:
-        """One row an id, in one round trip.
+    def statuses(self, item_ids: Sequence[str]) -> list[str | None]:
+        """Of each item; None where the store does not know it."""
+        self.open()
+        rows = self._read({STATUS_VIEW: ["status"]}, "item_id", item_ids)
+        return [row.columns["status"] for row in rows]
+
+    def write_contexts(self, rows: Mapping[str, tuple[datetime, Mapping[str, Sequence[Any]]]]) -> None:
+        """Rows of the view `user_context` in place of those that are there.
 
         Args:
-            references: `view:feature`.
-            key: of the views' entity: user_id or item_id.
+            rows: by user, up to when all was known, and all columns. Redis keeps what it has where that is
+                as new.
         """
+        from feast.type_map import python_values_to_proto_values
+
         self.open()
-        columns = self._store.get_online_features(
-            features=list(references), entity_rows=[{key: given} for given in ids]
-        ).to_dict(include_event_timestamps=True)
-        names = [reference.partition(":")[2] for reference in references]
-        return [
-            Row(
-                {name: columns[name][row] for name in names},
-                {name: _moment(columns[f"{name}__ts"][row]) for name in names},
+        view = self._views[CONTEXT_VIEW]
+        types = {feature.name: feature.dtype.to_value_type() for feature in view.features}
+        written = [
+            (
+                key,
+                {name: python_values_to_proto_values([columns[name]], types[name])[0] for name in types},
+                moment,
+                None,
             )
-            for row in range(len(ids))
+            for key, (moment, columns) in zip(_keys("user_id", rows), rows.values(), strict=True)
         ]
+        self._online.online_write_batch(self._store.config, view, written, None)
 
-    def push(self, source: str, rows: Sequence[Mapping[str, Any]]) -> None:
-        """Rows of the view behind a push source, in place of those that are there."""
-        import pandas as pd
-
-        self.open()
-        self._store.push(source, pd.DataFrame(rows))
+    def _read(self, wanted: Mapping[str, Sequence[str]], key: str, ids: Sequence[str]) -> list[Row]:
+        """wanted: features by view. key: of the views' entity."""
+        keys = _keys(key, ids)
+        columns: list[dict[str, Any]] = [{} for _ in ids]
+        moments: list[dict[str, datetime | None]] = [{} for _ in ids]
+        for view, names in wanted.items():
+            # The list is the online store's to change.
+            found = self._online.online_read(self._store.config, self._views[view], keys, [*names])
+            for row, (moment, values) in enumerate(found):
+                # Redis's reader says 1970 of whom it does not know.
+                moments[row][view] = moment if moment is not None and moment.timestamp() > 0 else None
+                columns[row].update({name: _python(values.get(name)) if values else None for name in names})
+        return [Row(*row) for row in zip(columns, moments, strict=True)]
 
     def _opened(self) -> "FeatureStore":
         from feast import FeatureStore
+        from feast.infra.online_stores.helpers import get_online_store_from_config
 
         store = FeatureStore(repo_path=str(self._folder))
         services = {service.name: service for service in store.list_feature_services()}
@@ -114,16 +141,28 @@ class OnlineStore:
             raise InputError(
                 f"{self._folder} has none of the services {', '.join(SERVICES)}; materialise it again"
             )
-        self._references = {
-            feature.name: f"{view.name}:{feature.name}"
-            for view in known.feature_view_projections
-            for feature in view.features
+        self._view_of = {
+            feature.name: view.name for view in known.feature_view_projections for feature in view.features
         }
+        self._views = {view.name: view for view in store.list_feature_views()}
         if self._writes and store.config.online_store.type == "sqlite":
             with sqlite3.connect(self._folder / store.config.online_store.path) as database:
                 database.execute("pragma journal_mode = wal")
+        self._online = get_online_store_from_config(store.config.online_store)
         return store
 
 
-def _moment(seconds: int) -> datetime | None:
-    return datetime.fromtimestamp(seconds, UTC) if seconds else None
+def _keys(name: str, ids: Iterable[str]) -> list[Any]:
+    from feast.protos.feast.types.EntityKey_pb2 import EntityKey
+    from feast.protos.feast.types.Value_pb2 import Value
+
+    return [EntityKey(join_keys=[name], entity_values=[Value(string_val=given)]) for given in ids]
+
+
+def _python(value: Any) -> Any:
+    """What a message of Feast holds; one that holds nothing is null."""
+    kind = None if value is None else value.WhichOneof("val")
+    if kind is None:
+        return None
+    found = getattr(value, kind)
+    return list(found.val) if kind.endswith("list_val") else found

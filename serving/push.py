@@ -20,7 +20,7 @@ from higr.config import DataConfig
 from higr.data.recent import Recent, Seen
 from higr.errors import InputError
 from serving.metrics import Metrics
-from serving.online import OnlineStore, Row
+from serving.online import CONTEXT_VIEW, OnlineStore, Row
 from serving.schemas import FeedbackEvent
 from serving.served import Served
 
@@ -134,11 +134,12 @@ class ContextPusher:
             users = list(by_user)
             stored = self._store.users(list(Recent().columns()), users)
             now = datetime.now(UTC)
-            rows = [
-                _row(user, row, by_user[user], rules.config, now)
-                for user, row in zip(users, stored, strict=True)
-            ]
-            self._store.push("user_context_push", rows)
+            self._store.write_contexts(
+                {
+                    user: _context(row, by_user[user], rules.config, now)
+                    for user, row in zip(users, stored, strict=True)
+                }
+            )
         self._pushed.extend(events)
         known = sum(event.item_id in rules.durations for event in events)
         self._metrics.count(names.PUSHED_EVENTS, "pushed", times=known)
@@ -153,10 +154,20 @@ class ContextPusher:
         return self._rules
 
 
-def _row(user_id: str, row: Row, events: Sequence[Seen], config: DataConfig, now: datetime) -> dict[str, Any]:
-    moment = row.moments["context_item_ids"]
-    stored = Recent() if moment is None else Recent.of(row.columns)
-    recent = stored.extended(events, config)
-    # After the row in its place, of which only the whole second is known: Redis keeps the newest.
-    after = now if moment is None else max(now, moment + timedelta(seconds=1))
-    return {"user_id": user_id, "event_timestamp": after, **recent.columns()}
+def _stored(row: Row) -> Recent:
+    try:
+        return Recent.of(row.columns)
+    except (TypeError, ValueError) as error:
+        # It would stand in the way of every event to come: the user begins anew.
+        logger.error("event=context_unreadable error=%s", type(error).__name__)
+        return Recent()
+
+
+def _context(
+    row: Row, events: Sequence[Seen], config: DataConfig, now: datetime
+) -> tuple[datetime, dict[str, list[Any]]]:
+    moment = row.moments[CONTEXT_VIEW]
+    stored = Recent() if moment is None else _stored(row)
+    # After the row in its place: Redis keeps the newest.
+    after = now if moment is None else max(now, moment + timedelta(milliseconds=1))
+    return after, stored.extended(events, config).columns()

@@ -9,7 +9,8 @@ import yaml
 from typer.testing import CliRunner
 
 from feature_repo.__main__ import app
-from feature_repo.online import PASSWORD, Redis, Sqlite, online_of
+from feature_repo.online import PASSWORD, Redis, Sqlite, be_patient, online_of
+from feature_repo.push import opened
 from feature_repo.store import materialise
 from higr.config import load_config
 from higr.data.prepare import prepare
@@ -79,6 +80,17 @@ def test_every_wait_is_bounded_and_options_are_what_feast_reads(monkeypatch: pyt
     assert options == {"db": 5, "ssl": True, "username": "reader", **bounds}
 
 
+def test_who_is_in_no_hurry_waits_longer() -> None:
+    from feast.infra.online_stores.redis import RedisOnlineStore, RedisOnlineStoreConfig
+    from feast.infra.online_stores.sqlite import SqliteOnlineStoreConfig
+
+    settings = RedisOnlineStoreConfig(**Redis("cache", 1234, 5, None, False).settings(0.05))
+    be_patient(settings)
+    _, options = RedisOnlineStore._parse_connection_string(settings.connection_string)
+    assert (options["socket_timeout"], options["socket_connect_timeout"], options["db"]) == (30, 30, 5)
+    be_patient(SqliteOnlineStoreConfig())
+
+
 @pytest.mark.parametrize("password", ["a,b", 'a"b', "a\\b", "a b", "a\n"])
 def test_a_password_that_feast_would_misread_is_refused(
     monkeypatch: pytest.MonkeyPatch, password: str
@@ -90,10 +102,8 @@ def test_a_password_that_feast_would_misread_is_refused(
 
 
 def online(store: Path, user: str) -> Any:
-    from feast import FeatureStore
-
     return (
-        FeatureStore(repo_path=str(store))
+        opened(store)
         .get_online_features(
             features=["user_context:context_item_ids", "user_context:context_times"],
             entity_rows=[{"user_id": user}],

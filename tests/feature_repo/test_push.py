@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 
 from feature_repo.__main__ import app
 from feature_repo.build import log_end
-from feature_repo.push import push, set_status
+from feature_repo.push import opened, push, set_status
 from feature_repo.store import materialise
 from higr.config import load_config
 from higr.data.logs import FEEDBACK
@@ -54,10 +54,8 @@ def feedback(*events: dict[str, Any]) -> pa.Table:
 
 
 def context(store: Path, user: str) -> list[tuple[str, int]]:
-    from feast import FeatureStore
-
     found = (
-        FeatureStore(repo_path=str(store))
+        opened(store)
         .get_online_features(
             features=["user_context:context_item_ids", "user_context:context_feedback"],
             entity_rows=[{"user_id": user}],
@@ -114,8 +112,6 @@ def test_what_preparation_would_put_aside_is_passed_over(
 def test_the_past_knows_what_was_pushed_and_nothing_before_it(
     store: Path, data: tuple[Path, PreparedData]
 ) -> None:
-    from feast import FeatureStore
-
     prepared = data[1]
     user, item = prepared.users["user_id"][0].as_py(), prepared.items["item_id"][0].as_py()
     moment = log_end(prepared).as_py() + timedelta(days=1)
@@ -127,7 +123,7 @@ def test_the_past_knows_what_was_pushed_and_nothing_before_it(
         }
     )
     rows = (
-        FeatureStore(repo_path=str(store))
+        opened(store)
         .get_historical_features(entity_df=moments.to_pandas(), features=["user_context:context_times"])
         .to_df()
         .sort_values("event_timestamp")
@@ -176,12 +172,8 @@ def test_a_log_that_is_not_there_is_one_line(
 
 
 def status(store: Path, *items: str) -> list[str]:
-    from feast import FeatureStore
-
     rows = [{"item_id": item} for item in items]
-    found = FeatureStore(repo_path=str(store)).get_online_features(
-        features=["item_status:status"], entity_rows=rows
-    )
+    found = opened(store).get_online_features(features=["item_status:status"], entity_rows=rows)
     return list(found.to_dict()["status"])
 
 

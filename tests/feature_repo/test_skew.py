@@ -38,6 +38,7 @@ from tests.redis_server import RedisServer
 CONFIG: RunConfig = load_config(
     "nano", {"data.simulator.users": 40, "data.history_exposed": 12, "data.history_engaged": 8}
 )
+TRIES = 4
 ROUNDS = 12
 """Pushes in which the second half of the log comes; few enough that each has several users and moments."""
 
@@ -87,7 +88,10 @@ def stored(store: Path, users: list[str]) -> list[UserContext]:
     """As the transformer reads them."""
     features = FeastFeatures(store)
     features.warm_up()
-    known = asyncio.run(features.read(users, 60))
+    for _ in range(TRIES):  # a busy machine may take longer than a server waits for Redis
+        known = asyncio.run(features.read(users, 60))
+        if {one.degraded for one in known} == {None}:
+            break
     features.close()
     assert {one.degraded for one in known} == {None}
     return [one.context for one in known]
