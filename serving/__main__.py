@@ -178,11 +178,15 @@ def _serve(stack: ExitStack, options: Options) -> None:
     )
     stack.callback(live.close)
     model: server.PublicModel | server.PredictorModel
-    feedback, taken = None, None
+    feedback, taken, routers = None, None, []
     if options.role is Role.predictor:
         model = server.PredictorModel(PREDICTOR, lambda: live.served)
     else:
-        model = server.PublicModel(options.model_name, _transformer(stack, options, live, metrics))
+        transformer = _transformer(stack, options, live, metrics)
+        model = server.PublicModel(options.model_name, transformer)
+        routers = server.debug_routers(
+            options.config.debug, options.model_name, transformer, lambda: live.served
+        )
         if options.feedback_dir is not None:
             feedback = FeedbackLog(options.feedback_dir, lambda: metrics.count(names.LOG_FAILURES))
             stack.callback(feedback.close)
@@ -202,6 +206,7 @@ def _serve(stack: ExitStack, options: Options) -> None:
         grpc_port=options.grpc_port,
         tokens=tokens,
         taken=taken,
+        routers=routers,
     )
 
 

@@ -10,8 +10,9 @@ from collections.abc import Callable
 from serving.guard import App, Message, Receive, Send, answer
 from serving.tokens import Tokens
 
-OPEN_PATHS = re.compile(r"/(metrics|v2/health/(live|ready)|v2/models/[^/]+/ready|v1/models/[^/:]+)?")
-"""Of GET and HEAD. A path that is not here asks for a token, whoever adds it."""
+OPEN_PATHS = re.compile(r"/(metrics|explorer|v2/health/(live|ready)|v2/models/[^/]+/ready|v1/models/[^/:]+)?")
+"""Of GET and HEAD; the page of the explorer holds no data. A path that is not here asks for a token, whoever
+adds it."""
 OPEN_CALLS = frozenset({"ServerLive", "ServerReady", "ModelReady"})
 """The same of gRPC."""
 REFUSAL = "authorization: a bearer token that this server knows is due"

@@ -5,6 +5,7 @@ from pathlib import Path
 from pydantic import Field
 
 from higr.config import BatchConfig, Section
+from serving.schemas import Id
 from serving.yaml_file import read_yaml
 
 MAX_BYTES = 65_536
@@ -70,6 +71,15 @@ class LimitsConfig(Section):
     calls: int = Field(200, ge=1, le=100_000, description="over gRPC at once, and of one connection")
 
 
+class DebugConfig(Section):
+    """Pages of the transformer for those who build on it. They show what is stored of any user whose id is
+    typed: switch them on where only such people reach the port."""
+
+    explorer: bool = Field(False, description="serve the slate explorer at /explorer")
+    slate: bool = Field(False, description="serve /debug/slate: a slate and how it came about")
+    users: tuple[Id, ...] = Field((), max_length=20, description="ids that the explorer offers to click")
+
+
 class ServingConfig(Section):
     """All of it."""
 
@@ -86,6 +96,7 @@ class ServingConfig(Section):
     bundle_roots: tuple[Path, ...] = Field(
         (), description="folders in which a bundle has to be, links followed; none: anywhere"
     )
+    debug: DebugConfig = DebugConfig()
 
 
 def read_config(path: Path | None) -> ServingConfig:

@@ -4,12 +4,14 @@ Importing this module imports kserve, which parses `sys.argv`: see `serving.__ma
 """
 
 import copy
+import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
 import kserve
+from fastapi import APIRouter
 from kserve import model_server
 from kserve.logging import KSERVE_LOG_CONFIG, configure_logging
 from kserve.model_server import app
@@ -18,7 +20,9 @@ from higr import metrics as names
 from serving import grpc_server, http_server, server_errors
 from serving.ask import Made, Refused
 from serving.auth import Auth
-from serving.config import LimitsConfig
+from serving.config import DebugConfig, LimitsConfig
+from serving.debug import debug_router
+from serving.explorer import explorer_router
 from serving.feedback import feedback_router
 from serving.feedback_log import FeedbackLog
 from serving.guard import Guard
@@ -41,6 +45,8 @@ from serving.traces import request_span
 from serving.transformer import Transformer
 from serving.v2 import InvalidTensors, instances_of
 from serving.v2 import response_of as tensors_of
+
+logger = logging.getLogger("higr.serving")
 
 STOP_GRACE_SECONDS = 10
 """Longest wait for requests in flight after SIGTERM."""
@@ -147,6 +153,7 @@ def serve(
     grpc_port: int | None = None,
     taken: Callable[[Sequence[FeedbackEvent]], None] | None = None,
     tokens: Tokens | None = None,
+    routers: Sequence[APIRouter] = (),
 ) -> None:
     """Serve until SIGTERM or SIGINT; returns when the requests in flight are answered.
 
@@ -169,6 +176,8 @@ def serve(
     app.include_router(inference_router(server.dataplane))
     if feedback is not None:
         app.include_router(feedback_router(feedback, metrics, taken))
+    for router in routers:
+        app.include_router(router)
     server_errors.install(app, metrics)
     app.openapi = lambda: document(
         model.name, model.message, feedback=feedback is not None, tokens=tokens is not None
@@ -181,6 +190,20 @@ def serve(
             Auth, tokens=tokens, on_refused=lambda: metrics.count(names.REJECTED, "authorization")
         )
     server.start([model])
+
+
+def debug_routers(
+    config: DebugConfig, model_name: str, transformer: Transformer, served: Callable[[], Served]
+) -> list[APIRouter]:
+    """What is switched on of it, and a line in the log that says so."""
+    routers = []
+    if config.explorer:
+        routers.append(explorer_router(model_name, served, config))
+    if config.slate:
+        routers.append(debug_router(transformer))
+    if routers:
+        logger.warning("event=debug_pages_on explorer=%s slate=%s", config.explorer, config.slate)
+    return routers
 
 
 class _NoRepository:

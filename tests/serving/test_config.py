@@ -12,6 +12,8 @@ def test_without_a_file_everything_is_as_it_is_by_itself(tmp_path: Path) -> None
     (tmp_path / "empty.yaml").write_text("")
     assert read_config(None) == read_config(tmp_path / "empty.yaml") == ServingConfig()
     assert ServingConfig().explore.share == 0
+    debug = ServingConfig().debug
+    assert (debug.explorer, debug.slate, debug.users) == (False, False, ())
 
 
 def test_what_is_written_holds(tmp_path: Path) -> None:
@@ -26,6 +28,8 @@ def test_what_is_written_holds(tmp_path: Path) -> None:
     [
         ("explore: {shared: 0.1}", r"explore\.shared: Extra inputs"),
         ("explore: {share: 2}", r"explore\.share: Input should be less than or equal to 1"),
+        ("debug: {explorer: maybe}", r"debug\.explorer: Input should be a valid boolean"),
+        ("debug: {users: ['']}", r"debug\.users\.0: String should have at least 1 character"),
         ("explore: [", "not YAML in line 1"),
         ("auth: {token: x}", r"auth\.token: Extra inputs"),
         ("limits: {connections: 0}", r"limits\.connections: Input should be greater than or equal to 1"),

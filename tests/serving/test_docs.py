@@ -5,8 +5,12 @@ import re
 from pathlib import Path
 
 import typer
+import yaml
 
 from serving.__main__ import app
+from serving.config import ServingConfig
+from serving.debug_schemas import DebugSlate
+from serving.debug_views import HISTORY
 from serving.metrics import DECODING, SERVING
 from serving.policy_file import read_policy
 from serving.schemas import MAX_EVENTS, FeedbackRequest, PredictRequest, PredictResponse, parse
@@ -57,6 +61,19 @@ def test_the_limits_are_those_of_the_code() -> None:
     assert "a client's 500" in PAGE
     assert (MAX_STORED_HISTORY, MAX_HISTORY) == (10_000, 500)
     assert (MAX_INSTANCES, MAX_BODY_BYTES, MAX_EXCLUDED) == (32, 2 * 1024 * 1024, 1000)
+
+
+def test_the_debug_section_is_one_and_every_field_is_explained() -> None:
+    section = PAGE.split("## See why")[1].split("\n## ")[0]
+    text = re.search(r"```yaml\n(.*?)```", section, re.DOTALL)
+    assert text is not None
+    debug = ServingConfig.model_validate(yaml.safe_load(text[1])).debug
+    assert (debug.explorer, debug.slate, len(debug.users)) == (True, True, 3)
+    assert set(re.findall(r"^\| `([a-z_]+)` \| ", section, re.MULTILINE)) == set(DebugSlate.model_fields)
+    body = re.search(r"/debug/slate .*? -d '(\{.*?\})'", section)
+    assert body is not None
+    parse(PredictRequest, json.loads(body[1]))
+    assert f"latest first, at most {HISTORY}" in section
 
 
 def test_the_policy_is_one_and_every_kind_is_explained(tmp_path: Path) -> None:
