@@ -64,7 +64,13 @@ NOT_DECODED = Metric(
 IN_FLIGHT = Metric("higr_decoder_in_flight", "gauge", "Requests that the decoder has accepted and not ended.")
 WAITING = Metric("higr_decoder_waiting", "gauge", "Of these, requests that wait for their batch.")
 LOG_FAILURES = Metric(
-    "higr_log_failures", "counter", "Writes of the prediction and feedback logs that failed."
+    "higr_log_failures",
+    "counter",
+    "Writes of a log that failed: predictions, feedback, cloudevents. What was to be written is tried again.",
+    ("sink",),
+)
+LOG_DROPPED = Metric(
+    "higr_log_dropped_rows", "counter", "Rows that a log has lost: predictions or cloudevents.", ("sink",)
 )
 FEEDBACK_EVENTS = Metric(
     "higr_feedback_events",
@@ -92,7 +98,9 @@ POLICY_ERRORS = Metric(
 POLICY_EXPIRED = Metric(
     "higr_policy_expired", "gauge", "1 once the policy has expired: nothing is sold, all else still holds."
 )
-BUNDLE = Metric("higr_bundle_info", "gauge", "1 for the bundle that is served, 0 for those before it.", ("version",))
+BUNDLE = Metric(
+    "higr_bundle_info", "gauge", "1 for the bundle that is served, 0 for those before it.", ("version",)
+)
 BUNDLE_ERRORS = Metric(
     "higr_bundle_errors", "counter", "Tries to take another bundle that failed; the one before stays."
 )

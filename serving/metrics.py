@@ -27,6 +27,7 @@ SERVING = (
     names.STEP_SECONDS,
     names.DEGRADED,
     names.LOG_FAILURES,
+    names.LOG_DROPPED,
     names.FEEDBACK_EVENTS,
     names.SWITCH,
     names.SWITCH_ERRORS,
