@@ -20,12 +20,11 @@ from higr.errors import HigrError
 from serving.breaker import Breaker
 from serving.config import ServingConfig, read_config
 from serving.features import FeastFeatures, Features, NoFeatures
-from serving.feedback_log import FeedbackLog
 from serving.guard import MAX_BODY_BYTES, MAX_PREDICTOR_BODY_BYTES
 from serving.live_bundle import LiveBundle
 from serving.live_policy import LivePolicyFile
+from serving.logs import RowSink, open_logs
 from serving.metrics import Metrics
-from serving.prediction_log import PredictionLog
 from serving.predictor import Predictor
 from serving.remote import PREDICTOR, RemotePredictor
 from serving.served import Served
@@ -172,10 +171,14 @@ def _serve(stack: ExitStack, options: Options) -> None:
     if options.role is Role.predictor:
         model = server.PredictorModel(PREDICTOR, lambda: live.served)
     else:
-        model = server.PublicModel(options.model_name, _transformer(stack, options, live, metrics))
-        if options.feedback_dir is not None:
-            feedback = FeedbackLog(options.feedback_dir, lambda: metrics.count(names.LOG_FAILURES))
-            stack.callback(feedback.close)
+        logs = open_logs(
+            *(stack, options.config.logs, options.model_name),
+            *(options.log_dir, options.feedback_dir, metrics),
+        )
+        feedback = logs.feedback
+        model = server.PublicModel(
+            options.model_name, _transformer(stack, options, live, metrics, logs.predictions)
+        )
     # What is loaded now stays: the collector need not walk it again, which takes longer than a deadline.
     gc.collect()
     gc.freeze()
@@ -202,20 +205,14 @@ def _loader(options: Options, metrics: Metrics, rules: LivePolicyFile) -> Callab
     return load
 
 
-def _transformer(stack: ExitStack, options: Options, live: LiveBundle, metrics: Metrics) -> Transformer:
+def _transformer(
+    stack: ExitStack, options: Options, live: LiveBundle, metrics: Metrics, log: RowSink | None
+) -> Transformer:
     source: Features = NoFeatures()
     if options.features is not None:
         source = FeastFeatures(options.features)
         source.warm_up()
         stack.callback(source.close)
-    log = None
-    if options.log_dir is not None:
-        log = PredictionLog(
-            options.log_dir,
-            on_failure=lambda: metrics.count(names.LOG_FAILURES),
-            on_write=lambda seconds: metrics.observe(names.STEP_SECONDS, seconds, "log"),
-        )
-        stack.callback(log.close)
     breaker = Breaker()
     metrics.show_breaker(lambda: breaker.state)
     lever = Switch(options.switch, lambda: metrics.count(names.SWITCH_ERRORS))

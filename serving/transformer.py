@@ -19,16 +19,16 @@ from datetime import UTC, datetime
 from higr import metrics as names
 from higr.data.situation import situation_of
 from higr.decode.sampling import Sampling
-from higr.slate import Slate
 from serving.ask import Ask, Made, Refused
 from serving.breaker import Breaker, BreakerOpen
 from serving.config import ExploreConfig
 from serving.decision import Decision
 from serving.fallback import Answer
 from serving.features import Features, Known
+from serving.logs import RowSink
 from serving.metrics import Metrics
 from serving.policy import Policy
-from serving.prediction_log import PredictionLog
+from serving.prediction_row import Steps, prediction_row
 from serving.schemas import Instance, Prediction, PredictRequest, PredictResponse, Removed, check_sizes
 from serving.served import Served
 from serving.switch import Switch
@@ -73,7 +73,7 @@ class Transformer:
         features: Features,
         switch: Switch,
         metrics: Metrics,
-        log: PredictionLog | None,
+        log: RowSink | None,
         explore: ExploreConfig,
         breaker: Breaker | None = None,
     ) -> None:
@@ -87,22 +87,24 @@ class Transformer:
         Raises:
             RequestError: a slate longer than the bundle can plan.
         """
-        started = time.perf_counter()
+        started, steps = time.perf_counter(), Steps()
         served = self._served()
         policy = served.policy.policy
-        jobs = await self._jobs(request.instances, served, policy)
-        made = await self._slates([job.ask for job in jobs], served, started)
+        jobs = await self._jobs(request.instances, served, policy, steps)
+        made = await self._slates([job.ask for job in jobs], served, started, steps)
         seconds = time.perf_counter() - started
         predictions = [
-            self._finish(job, answer, version, served, policy, seconds)
+            self._finish(job, answer, version, served, policy, steps, seconds)
             for job, (answer, version) in zip(jobs, made, strict=True)
         ]
         return PredictResponse(predictions=predictions)
 
-    async def _jobs(self, instances: Sequence[Instance], served: Served, policy: Policy) -> list[_Job]:
+    async def _jobs(
+        self, instances: Sequence[Instance], served: Served, policy: Policy, steps: Steps
+    ) -> list[_Job]:
         sizes = [instance.slate_size or served.slate_size for instance in instances]
         check_sizes(sizes, served.max_slate_size)
-        known = await self._contexts(instances)
+        known = await self._contexts(instances, steps)
         now = datetime.now(UTC)
         eligible = served.shelf.eligible_ids
         jobs = []
@@ -122,7 +124,7 @@ class Transformer:
             jobs.append(_Job(instance, request_id, found, ask))
         return jobs
 
-    async def _contexts(self, instances: Sequence[Instance]) -> list[Known]:
+    async def _contexts(self, instances: Sequence[Instance], steps: Steps) -> list[Known]:
         given = {
             row: Known(instance.context.user_context(instance.user_id))
             for row, instance in enumerate(instances)
@@ -134,29 +136,33 @@ class Transformer:
             read = await self._features.read(
                 [instances[row].user_id for row in wanted], self._deadline * FEATURES_SHARE
             )
-            self._metrics.observe(names.STEP_SECONDS, time.perf_counter() - started, "features")
+            steps.features = time.perf_counter() - started
+            self._metrics.observe(names.STEP_SECONDS, steps.features, "features")
             given.update(zip(wanted, read, strict=True))
         now = datetime.now(UTC)
         return [given[row].at(situation_of(now, instance.surface)) for row, instance in enumerate(instances)]
 
-    async def _slates(self, asks: Sequence[Ask], served: Served, started: float) -> list[tuple[Answer, str]]:
+    async def _slates(
+        self, asks: Sequence[Ask], served: Served, started: float, steps: Steps
+    ) -> list[tuple[Answer, str]]:
         """An answer an ask, with the version of the bundle it came from."""
         answers: list[tuple[Answer, str] | None] = [None] * len(asks)
         reasons = ["switch"] * len(asks)
         if self._switch.position != "baseline":
-            answers, reasons = await self._predicted(asks, served, started)
+            answers, reasons = await self._predicted(asks, served, started, steps)
         failed = [row for row, answer in enumerate(answers) if answer is None]
         if failed:
             begun = time.perf_counter()
             left = max(0.0, started + self._deadline - begun)
             fallen = await served.ladder.fall([asks[r] for r in failed], [reasons[r] for r in failed], left)
-            self._metrics.observe(names.STEP_SECONDS, time.perf_counter() - begun, "baseline")
+            steps.baseline = time.perf_counter() - begun
+            self._metrics.observe(names.STEP_SECONDS, steps.baseline, "baseline")
             for row, answer in zip(failed, fallen, strict=True):
                 answers[row] = (answer, served.version)
         return [answer for answer in answers if answer is not None]
 
     async def _predicted(
-        self, asks: Sequence[Ask], served: Served, started: float
+        self, asks: Sequence[Ask], served: Served, started: float, steps: Steps
     ) -> tuple[list[tuple[Answer, str] | None], list[str]]:
         """What HiGR made and can be shown; where there is nothing, the reason."""
         begun = time.perf_counter()
@@ -181,7 +187,8 @@ class Transformer:
             logger.warning("event=predictor_failed error=%s", type(error).__name__)
             return nothing, ["predictor_error"] * len(asks)
         finally:
-            self._metrics.observe(names.STEP_SECONDS, time.perf_counter() - begun, "predictor")
+            steps.predictor = time.perf_counter() - begun
+            self._metrics.observe(names.STEP_SECONDS, steps.predictor, "predictor")
         if not isinstance(made.slates, Sequence) or len(made.slates) != len(asks):
             logger.warning("event=invalid_slate fault='not one slate an ask' asks=%d", len(asks))
             return nothing, ["invalid_slate"] * len(asks)
@@ -202,7 +209,14 @@ class Transformer:
         return answers, reasons
 
     def _finish(
-        self, job: _Job, answer: Answer, version: str, served: Served, policy: Policy, seconds: float
+        self,
+        job: _Job,
+        answer: Answer,
+        version: str,
+        served: Served,
+        policy: Policy,
+        steps: Steps,
+        seconds: float,
     ) -> Prediction:
         prediction = Prediction(
             request_id=job.request_id,
@@ -219,7 +233,8 @@ class Transformer:
         if job.known.degraded is not None:
             self._metrics.count(names.DEGRADED, job.known.degraded)
         if self._log is not None:
-            self._log.append(_row(prediction, answer.slate, len(job.known.context.item_ids), seconds))
+            context = job.known.context
+            self._log.append(prediction_row(prediction, answer.slate, job.instance, context, steps, seconds))
         return prediction
 
 
@@ -267,22 +282,3 @@ def _excluded(
     seen = [item for item in reversed(newest_first) if shown(item) and item not in excluded]
     unseen = allowed - sum(shown(item) for item in excluded) - len(seen)
     return excluded.union(known.context.item_ids).difference(seen[: max(0, size - unseen)])
-
-
-def _row(prediction: Prediction, slate: Slate, history_length: int, seconds: float) -> dict[str, object]:
-    """As `higr.data.logs.PREDICTIONS` has it."""
-    return {
-        "request_id": prediction.request_id,
-        "timestamp": datetime.now(UTC),
-        "user_id": prediction.user_id,
-        "source": prediction.source,
-        "fallback_reason": prediction.fallback_reason,
-        "model_version": prediction.model_version,
-        "item_ids": [item.item_id for item in prediction.items],
-        "scores": [item.score for item in prediction.items],
-        "semantic_ids": [item.semantic_id for item in prediction.items],
-        "history_length": history_length,
-        "degraded": prediction.degraded,
-        "latency_ms": seconds * 1000,
-        "propensities": list(slate.propensities) or None,
-    }
