@@ -26,6 +26,8 @@ from serving.row_journal import RowJournal, recover, tabulate
 
 FIRST_PAUSE, LONGEST_PAUSE = 1.0, 30.0
 """Seconds before what failed is tried again: the first time, and at most."""
+CLOSING_SECONDS = 15.0
+"""Longest wait for a disk that hangs when the process ends."""
 TENDED_SECONDS = 3600.0
 """How often the folder is looked through for journals of dead processes and parts that are too old."""
 
@@ -78,6 +80,7 @@ class PredictionLog:
         self._begin()
         self._due = self._again = self._tended = 0.0
         self._pause = FIRST_PAUSE
+        self._tend()  # before there are rows, for which it would be a pause
         self._thread = Thread(target=self._run, name="prediction-log", daemon=True)
         self._thread.start()
 
@@ -89,7 +92,10 @@ class PredictionLog:
     def close(self) -> None:
         """Write what waits; returns when it is on disk, or cannot be written and is counted."""
         self._inbox.close()
-        self._thread.join()
+        self._thread.join(CLOSING_SECONDS)
+        if self._thread.is_alive():
+            logger.error("event=prediction_log_failed what=close error=disk_hangs")
+            self._on_drop(len(self._inbox.take(self._inbox.most)))
 
     def _begin(self) -> None:
         """A part of which nothing is there yet."""
@@ -102,11 +108,11 @@ class PredictionLog:
 
     def _run(self) -> None:
         while not self._inbox.closed:
-            self._tend()
             self._hold(self._inbox.take(max(0, self._rows - len(self._held)), self._idle()))
             now = time.monotonic()
             if self._held and now >= self._again and (len(self._held) >= self._rows or now >= self._due):
                 self._write()
+            self._tend()
         failed = len(self._held) >= self._rows and not self._write()
         while rows := self._inbox.take(self._inbox.most if failed else self._rows - len(self._held)):
             self._hold(rows)

@@ -233,8 +233,15 @@ class Transformer:
         if job.known.degraded is not None:
             self._metrics.count(names.DEGRADED, job.known.degraded)
         if self._log is not None:
-            context = job.known.context
-            self._log.append(prediction_row(prediction, answer.slate, job.instance, context, steps, seconds))
+            try:
+                context = job.known.context
+                self._log.append(
+                    prediction_row(prediction, answer.slate, job.instance, context, steps, seconds)
+                )
+            except Exception as error:
+                # The user's slate is made: what is odd in a context or a sink costs a row, not the answer.
+                logger.error("event=prediction_log_failed what=row error=%s", type(error).__name__)
+                self._metrics.count(names.LOG_DROPPED, "predictions")
         return prediction
 
 

@@ -72,8 +72,8 @@ FEEDBACK = pa.schema([pa.field("event_id", pa.string(), nullable=False), *EVENTS
 def context_digest(context: UserContext) -> str:
     """32 hex digits that are equal for equal contexts, on every machine: items, feedback, profile, situation.
 
-    The user's id has no part in it, as it has none in the model. BLAKE2b of the four, parted by ASCII's record
-    separator: values parted by its unit separator, feedback as JSON.
+    The user's id has no part in it, as it has none in the model. BLAKE2b of the four, parted by the record
+    separator of ASCII: values parted by its unit separator, feedback as JSON.
     """
     profile, situation = (
         [f"{name}={value}" for name, value in sorted(facts.items())]

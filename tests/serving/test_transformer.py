@@ -520,6 +520,17 @@ def test_the_log_says_which_steps_a_slate_took_and_how_long(bench: Bench) -> Non
     assert [row["baseline_ms"] is not None for row in bench.rows[-2:]] == [False, True]
 
 
+def test_a_context_that_cannot_be_logged_costs_a_row_and_not_the_answer(bench: Bench) -> None:
+    class Odd:
+        async def read(self, user_ids: Sequence[str], seconds: float) -> list[Known]:
+            return [Known(UserContext(user, (cast(str, None), SEEN), (2, 2))) for user in user_ids]
+
+    (prediction,) = bench.ask(Scripted(first_eligible), {"user_id": "u"}, features=Odd()).predictions
+    assert len(prediction.items) == 4
+    assert bench.rows == []
+    assert bench.value("higr_log_dropped_rows_total", sink="predictions") == 1
+
+
 def test_the_digest_is_of_what_the_model_was_given(bench: Bench) -> None:
     predictor = Scripted(first_eligible)
     bench.ask(predictor, {"user_id": "known"}, {"user_id": "other"}, features=Remembers())
