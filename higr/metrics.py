@@ -80,7 +80,13 @@ NOT_DECODED = Metric(
 IN_FLIGHT = Metric("higr_decoder_in_flight", "gauge", "Requests that the decoder has accepted and not ended.")
 WAITING = Metric("higr_decoder_waiting", "gauge", "Of these, requests that wait for their batch.")
 LOG_FAILURES = Metric(
-    "higr_log_failures", "counter", "Writes of the prediction and feedback logs that failed."
+    "higr_log_failures",
+    "counter",
+    "Writes of a log that failed: predictions, feedback, cloudevents. What was to be written is tried again.",
+    ("sink",),
+)
+LOG_DROPPED = Metric(
+    "higr_log_dropped_rows", "counter", "Rows that a log has lost: predictions or cloudevents.", ("sink",)
 )
 FEEDBACK_EVENTS = Metric(
     "higr_feedback_events",

@@ -21,13 +21,12 @@ from serving import traces
 from serving.breaker import Breaker
 from serving.config import ServingConfig, read_config
 from serving.features import FeastFeatures, Features, NoFeatures
-from serving.feedback_log import FeedbackLog
 from serving.guard import MAX_BODY_BYTES, MAX_PREDICTOR_BODY_BYTES
 from serving.item_status import ItemStatus
 from serving.live_bundle import LiveBundle
 from serving.live_policy import LivePolicyFile
+from serving.logs import RowSink, open_logs
 from serving.metrics import Metrics
-from serving.prediction_log import PredictionLog
 from serving.predictor import Predictor
 from serving.push import ContextPusher
 from serving.remote import PREDICTOR, RemotePredictor
@@ -182,14 +181,17 @@ def _serve(stack: ExitStack, options: Options) -> None:
     if options.role is Role.predictor:
         model = server.PredictorModel(PREDICTOR, lambda: live.served)
     else:
-        transformer = _transformer(stack, options, live, metrics)
+        logs = open_logs(
+            *(stack, options.config.logs, options.model_name),
+            *(options.log_dir, options.feedback_dir, metrics),
+        )
+        feedback = logs.feedback
+        transformer = _transformer(stack, options, live, metrics, logs.predictions)
         model = server.PublicModel(options.model_name, transformer)
         routers = server.debug_routers(
             options.config.debug, options.model_name, transformer, lambda: live.served
         )
-        if options.feedback_dir is not None:
-            feedback = FeedbackLog(options.feedback_dir, lambda: metrics.count(names.LOG_FAILURES))
-            stack.callback(feedback.close)
+        if feedback is not None:
             taken = _pusher(stack, options, live, metrics)
     # What is loaded now stays: the collector need not walk it again, which takes longer than a deadline.
     gc.collect()
@@ -236,20 +238,14 @@ def _remote(host: str, options: Options, metrics: Metrics) -> RemotePredictor:
     return RemotePredictor(host, lambda: {"authorization": token.header})
 
 
-def _transformer(stack: ExitStack, options: Options, live: LiveBundle, metrics: Metrics) -> Transformer:
+def _transformer(
+    stack: ExitStack, options: Options, live: LiveBundle, metrics: Metrics, log: RowSink | None
+) -> Transformer:
     source: Features = NoFeatures()
     if options.features is not None:
         source = FeastFeatures(options.features, options.config.features.max_age_seconds)
         source.warm_up()
         stack.callback(source.close)
-    log = None
-    if options.log_dir is not None:
-        log = PredictionLog(
-            options.log_dir,
-            on_failure=lambda: metrics.count(names.LOG_FAILURES),
-            on_write=lambda seconds: metrics.observe(names.STEP_SECONDS, seconds, "log"),
-        )
-        stack.callback(log.close)
     breaker = Breaker()
     metrics.show_breaker(lambda: breaker.state)
     lever = Switch(options.switch, lambda: metrics.count(names.SWITCH_ERRORS))

@@ -1,8 +1,10 @@
 """What is set once for a serving process, in a file: all that has no option of its own."""
 
 from pathlib import Path
+from typing import Literal, Self
+from urllib.parse import urlsplit
 
-from pydantic import Field
+from pydantic import Field, field_validator, model_validator
 
 from higr.config import BatchConfig, Section
 from serving.schemas import Id
@@ -80,6 +82,54 @@ class DebugConfig(Section):
     users: tuple[Id, ...] = Field((), max_length=20, description="ids that the explorer offers to click")
 
 
+class LogsConfig(Section):
+    """What the logs hold, how long, and where else they go."""
+
+    sample: float = Field(
+        1.0,
+        gt=0,
+        le=1,
+        description="share of requests in the prediction log, by a hash of request_id; each row names it",
+    )
+    redact: tuple[Literal["user_id", "surface", "context_digest"], ...] = Field(
+        (),
+        description="columns that no log holds as they are: null; of user_id a keyed hash where there is a "
+        "key_file, else a name of its own for each request",
+    )
+    key_file: Path | None = Field(
+        None, description="at least 16 bytes that nobody knows; the same for all replicas, and kept"
+    )
+    part_rows: int = Field(20_000, ge=1, le=1_000_000, description="rows of a Parquet part at most")
+    part_seconds: float = Field(60.0, gt=0, le=3600, description="longest time until a row is in a part")
+    keep_days: float | None = Field(
+        None, gt=0, description="parts of both logs that are older are removed; none: they are kept"
+    )
+    cloudevents_url: str | None = Field(
+        None, description="where predictions and feedback are sent as CloudEvents; none: nowhere"
+    )
+    cloudevents_mode: Literal["structured", "batch"] = Field(
+        "structured", description="one event a call, which every receiver takes, or up to 100"
+    )
+
+    @field_validator("cloudevents_url")
+    @classmethod
+    def _web(cls, url: str | None) -> str | None:
+        if url is None:
+            return None
+        parts = urlsplit(url)
+        if parts.scheme not in ("http", "https") or not parts.hostname or parts.port == 0:
+            raise ValueError("not a URL of http or https; give one as http://broker.example/higr")
+        if parts.username is not None or parts.password is not None:
+            raise ValueError("a URL with a password; a configuration holds no secrets")
+        return url
+
+    @model_validator(mode="after")
+    def _key_is_used(self) -> Self:
+        if self.key_file is not None and "user_id" not in self.redact:
+            raise ValueError("key_file is for user_id in redact; name it there or leave key_file out")
+        return self
+
+
 class ServingConfig(Section):
     """All of it."""
 
@@ -97,6 +147,7 @@ class ServingConfig(Section):
         (), description="folders in which a bundle has to be, links followed; none: anywhere"
     )
     debug: DebugConfig = DebugConfig()
+    logs: LogsConfig = LogsConfig()
 
 
 def read_config(path: Path | None) -> ServingConfig:

@@ -29,6 +29,7 @@ SERVING = (
     names.PREFIX_SHARE,
     names.DEGRADED,
     names.LOG_FAILURES,
+    names.LOG_DROPPED,
     names.FEEDBACK_EVENTS,
     names.PUSHED_EVENTS,
     names.FEATURE_FAILURES,

@@ -11,7 +11,7 @@ import asyncio
 import hashlib
 import logging
 import uuid
-from collections.abc import Callable, Iterator, Sequence, Set
+from collections.abc import Callable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -27,9 +27,10 @@ from serving.config import ExploreConfig
 from serving.decision import Decision
 from serving.fallback import Answer
 from serving.features import Features, Known
+from serving.logs import RowSink
 from serving.metrics import Metrics
 from serving.policy import Policy
-from serving.prediction_log import PredictionLog
+from serving.prediction_row import prediction_row
 from serving.schemas import Instance, Prediction, PredictRequest, PredictResponse, Removed, check_sizes
 from serving.served import Served
 from serving.steps import Steps
@@ -126,7 +127,7 @@ class Transformer:
         features: Features,
         switch: Switch,
         metrics: Metrics,
-        log: PredictionLog | None,
+        log: RowSink | None,
         explore: ExploreConfig,
         breaker: Breaker | None = None,
         disabled: Callable[[], frozenset[str]] = frozenset,
@@ -147,7 +148,7 @@ class Transformer:
         work = await self.work(request, steps)
         seconds = steps.passed
         return PredictResponse(
-            predictions=[self._finish(work, row, seconds) for row in range(len(work.jobs))]
+            predictions=[self._finish(work, row, steps.seconds, seconds) for row in range(len(work.jobs))]
         )
 
     async def work(self, request: PredictRequest, steps: Steps) -> Work:
@@ -274,7 +275,7 @@ class Transformer:
             ):
                 self._metrics.observe(metric, value, prediction.source)
 
-    def _finish(self, work: Work, row: int, seconds: float) -> Prediction:
+    def _finish(self, work: Work, row: int, steps: Mapping[str, float], seconds: float) -> Prediction:
         job, (answer, version) = work.jobs[row], work.answers[row]
         prediction = work.prediction(row, job.instance.explain)
         self._metrics.count(names.SLATES, answer.source, answer.reason or "")
@@ -286,7 +287,15 @@ class Transformer:
         if job.known.degraded is not None:
             self._metrics.count(names.DEGRADED, job.known.degraded)
         if self._log is not None:
-            self._log.append(_row(prediction, answer.slate, len(job.known.context.item_ids), seconds))
+            try:
+                context = job.known.context
+                self._log.append(
+                    prediction_row(prediction, answer.slate, job.instance, context, steps, seconds)
+                )
+            except Exception as error:
+                # The user's slate is made: what is odd in a context or a sink costs a row, not the answer.
+                logger.error("event=prediction_log_failed what=row error=%s", type(error).__name__)
+                self._metrics.count(names.LOG_DROPPED, "predictions")
         return prediction
 
 
@@ -350,22 +359,3 @@ def _excluded(
     seen = [item for item in reversed(newest_first) if shown(item) and item not in excluded]
     unseen = allowed - sum(shown(item) for item in excluded) - len(seen)
     return excluded.union(known.context.item_ids).difference(seen[: max(0, size - unseen)])
-
-
-def _row(prediction: Prediction, slate: Slate, history_length: int, seconds: float) -> dict[str, object]:
-    """As `higr.data.logs.PREDICTIONS` has it."""
-    return {
-        "request_id": prediction.request_id,
-        "timestamp": datetime.now(UTC),
-        "user_id": prediction.user_id,
-        "source": prediction.source,
-        "fallback_reason": prediction.fallback_reason,
-        "model_version": prediction.model_version,
-        "item_ids": [item.item_id for item in prediction.items],
-        "scores": [item.score for item in prediction.items],
-        "semantic_ids": [item.semantic_id for item in prediction.items],
-        "history_length": history_length,
-        "degraded": prediction.degraded,
-        "latency_ms": seconds * 1000,
-        "propensities": list(slate.propensities) or None,
-    }

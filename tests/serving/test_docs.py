@@ -7,8 +7,9 @@ from pathlib import Path
 import typer
 import yaml
 
+from serving import cloud_events
 from serving.__main__ import app
-from serving.config import ServingConfig
+from serving.config import LogsConfig, ServingConfig, read_config
 from serving.debug_schemas import DebugSlate
 from serving.debug_views import HISTORY
 from serving.metrics import DECODING, SERVING
@@ -74,6 +75,26 @@ def test_the_debug_section_is_one_and_every_field_is_explained() -> None:
     assert body is not None
     parse(PredictRequest, json.loads(body[1]))
     assert f"latest first, at most {HISTORY}" in section
+
+
+def test_the_logs_section_is_one_and_every_field_is_explained(tmp_path: Path) -> None:
+    section = PAGE.split("## Logs and metrics")[1].split("## Features")[0]
+    text = re.search(r"```yaml\n(.*?)```", section, re.DOTALL)
+    assert text is not None
+    (tmp_path / "serving.yaml").write_text(text[1])
+    assert read_config(tmp_path / "serving.yaml").logs.sample == 0.1
+    rows = re.findall(r"^\| (`[a-z_`, ]+`) \|", section, re.MULTILINE)
+    named = {name for row in rows for name in re.findall(r"[a-z_]+", row) if not name.startswith("higr_")}
+    assert named >= set(LogsConfig.model_fields)
+    defaults = LogsConfig()
+    assert (
+        f"{defaults.part_rows:,} rows at most, and a row is in one after {defaults.part_seconds:.0f} sec"
+        in section
+    )
+    assert "growing pauses up to 10 s, for 5 minutes" in section
+    assert (cloud_events.LONGEST_PAUSE, cloud_events.PATIENCE, cloud_events.CLOSING_SECONDS) == (10, 300, 3)
+    for kind in (cloud_events.PREDICTION, cloud_events.FEEDBACK):
+        assert f"`{kind}`" in section
 
 
 def test_the_policy_is_one_and_every_kind_is_explained(tmp_path: Path) -> None:
