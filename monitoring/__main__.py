@@ -1,4 +1,7 @@
-"""`python -m monitoring drift | export`. A verdict is data: exit code 0 whatever it says, 2 for bad input."""
+"""`python -m monitoring ...`: one command a job of monitoring.
+
+A verdict is data: exit code 0 whatever it says, 2 for bad input.
+"""
 
 import json
 import sys
@@ -66,6 +69,39 @@ def export(
         raise InputError(
             f"cannot listen on {address}:{port} ({error.strerror}); choose another --port"
         ) from None
+
+
+@app.command()
+def job(
+    task: Annotated[str, typer.Option(help="Name of the job, such as features, drift or train.")],
+    period: Annotated[float, typer.Option(help="Seconds between two runs, as scheduled.")],
+    gateway: Annotated[str, typer.Option(help="HOST:PORT or URL of the Pushgateway.")],
+    command: Annotated[list[str], typer.Argument(help="What to run, after --.")],
+) -> None:
+    """Run a command and tell a Pushgateway how it ended; ends as the command does."""
+    from monitoring.jobs import watched
+
+    raise typer.Exit(watched(gateway, task, period, command))
+
+
+@app.command()
+def rules(
+    out: Annotated[Path, typer.Option(help="Where the rule files go.")] = Path("monitoring/rules"),
+    config: Annotated[
+        Path | None, typer.Option(help="YAML of what is to be other than usual; see docs/alerting.md.")
+    ] = None,
+) -> None:
+    """Write Prometheus' recording and alerting rules."""
+    from monitoring.alerting.files import write
+    from monitoring.alerting.settings import read_settings
+
+    settings = read_settings(config)
+    try:
+        written = write(settings, out)
+    except OSError as error:
+        raise InputError(f"{out} cannot be written ({error.strerror}); give another --out") from None
+    for path in written:
+        typer.echo(path)
 
 
 def _table(result: DriftResult) -> Table:

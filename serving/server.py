@@ -24,6 +24,7 @@ from serving.feedback_log import FeedbackLog
 from serving.guard import Guard
 from serving.metrics import Metrics
 from serving.remote import ask_of, response_of
+from serving.responses import Responses
 from serving.schemas import (
     PredictorRequest,
     PredictorResponse,
@@ -182,6 +183,12 @@ def serve(
     rest.invalid_input_handler, rest.generic_exception_handler = bad_body, failed
     app.add_middleware(
         Guard, max_bytes=max_body_bytes, on_too_large=lambda: metrics.count(names.REJECTED, "body")
+    )
+    # Last, so that it comes first and sees every answer.
+    app.add_middleware(
+        Responses,
+        model="slates" if isinstance(model, PublicModel) else "decode",
+        count=lambda endpoint, status: metrics.count(names.RESPONSES, endpoint, status),
     )
     server.start([model])
 
