@@ -21,10 +21,10 @@ from prometheus_client import CollectorRegistry, Gauge, pushadd_to_gateway
 
 from higr import metrics as names
 from higr.errors import InputError
+from monitoring.alerting.settings import TASK
 
 GROUP = "higr"
 """The gateway's `job` of everything pushed here."""
-TASK = re.compile(r"[a-z][a-z0-9_-]{0,62}")
 MOST_FIGURES = 64
 LONGEST_LINE = 65_536
 PUSH_SECONDS = 10.0
@@ -53,7 +53,7 @@ def check(task: str, period: float) -> None:
     Raises:
         InputError: a task that is no label, a period that is no time.
     """
-    if not TASK.fullmatch(task):
+    if not re.fullmatch(TASK, task):
         raise InputError(f"--task {task!r} is not a name: lower case letters, digits, - and _, at most 63")
     if not (math.isfinite(period) and period > 0):
         raise InputError(f"--period {period} is not a time: give seconds above 0")

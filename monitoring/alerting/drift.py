@@ -10,9 +10,8 @@ def drift(settings: RuleSettings) -> Group:
     q = Promql(settings)
     # What moved most, straight from the gauges, so that the message alone says where to look.
     query = "topk(3, " + q.of(m.DRIFT_PSI).replace('"', '\\"') + ")"
-    moved = (
-        f'{{{{ range query "{query}" }}}} {{{{ .Labels.column }}}} ({{{{ .Value | humanize }}}}){{{{ end }}}}'
-    )
+    each = '{{ .Labels.column }} ({{ printf "%.2f" .Value }})'
+    moved = f'{{{{ range query "{query}" }}}} {each}{{{{ end }}}}'
 
     def verdict(name: str) -> str:
         series = q.of(m.DRIFT_VERDICT, f'verdict="{name}"')

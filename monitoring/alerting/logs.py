@@ -53,8 +53,8 @@ def logs(settings: RuleSettings) -> Group:
                 cause="feedback",
                 wait=30 * MINUTE,
                 summary="Feedback has stopped, or nearly: nobody can tell any more how slates are received.",
-                description="{{ $value | humanize }} events a slate in the last hour, less than a fifth of "
-                "the week's mean.",
+                description='{{ printf "%.2g" $value }} events a slate in the last hour, less than a fifth '
+                "of the week's mean.",
                 runbook="feedback",
                 dashboard="higr-preference",
             ),

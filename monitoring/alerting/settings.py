@@ -1,6 +1,7 @@
 """What an installation may want otherwise in its rules."""
 
 from pathlib import Path
+from typing import Annotated
 
 import yaml
 from pydantic import Field, ValidationError, field_validator
@@ -8,6 +9,9 @@ from pydantic import Field, ValidationError, field_validator
 from higr.config import Section
 from higr.errors import InputError
 from higr.metrics import REQUEST_SECONDS
+
+TASK = r"^[a-z][a-z0-9_-]{0,62}$"
+"""Name of a job, as `python -m monitoring job` takes it."""
 
 
 class Objectives(Section):
@@ -27,7 +31,7 @@ class RuleSettings(Section):
     dashboards: str = Field("https://grafana.example.org/d", description="URL of Grafana's dashboards")
     namespace: str = Field(
         "",
-        pattern=r"[a-z0-9-]*$",
+        pattern=r"^[a-z0-9-]*$",
         description="of the one installation these rules watch, where Prometheus scrapes several; empty: all",
     )
     deadline_seconds: float = Field(0.3, description="of serving; a bucket of higr_request_seconds")
@@ -38,7 +42,7 @@ class RuleSettings(Section):
     fallback_watch: float = Field(0.1, gt=0, lt=1, description="share of slates, for one reason")
     fallback_page: float = Field(0.5, gt=0, lt=1, description="share of slates, for all reasons")
     drift_period_seconds: int = Field(3600, ge=60, description="between two runs of the drift job")
-    required_tasks: tuple[str, ...] = Field(
+    required_tasks: tuple[Annotated[str, Field(pattern=TASK)], ...] = Field(
         ("features",), description="jobs that must have told the Pushgateway of themselves"
     )
     time_scale: float = Field(
