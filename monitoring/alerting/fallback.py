@@ -55,7 +55,7 @@ def fallback(settings: RuleSettings) -> Group:
                 f"sum({q.of(SLATES_RATE, POPULAR, NO_CROWD)}) / sum({q.of(SLATES_RATE)}) > 0.01",
                 severity="page",
                 team="serving",
-                cause="fallback",
+                cause="baseline",
                 wait=5 * MINUTE,
                 summary="The baseline fails too: users get the same popular items, the last step before "
                 "nothing.",

@@ -68,7 +68,11 @@ def _running(command: Sequence[str], folder: Path, name: str, address: str, read
 @contextmanager
 def pushgateway(folder: Path) -> Iterator[Process]:
     address = f"127.0.0.1:{free_port()}"
-    command = [str(require("pushgateway")), f"--web.listen-address={address}"]
+    command = [
+        str(require("pushgateway")),
+        f"--web.listen-address={address}",
+        f"--persistence.file={folder / 'pushed'}",  # Debian's default is a file for the whole machine
+    ]
     with _running(command, folder, "pushgateway", address, "/-/ready") as process:
         yield process
 
@@ -82,6 +86,7 @@ def prometheus(folder: Path, config: Path) -> Iterator[Process]:
         f"--storage.tsdb.path={folder / 'tsdb'}",
         f"--web.listen-address={address}",
         "--log.level=warn",
+        "--rules.alert.resend-delay=1s",  # the first ones come before it knows where Alertmanager is
     ]
     with _running(command, folder, "prometheus", address, "/-/ready") as process:
         yield process

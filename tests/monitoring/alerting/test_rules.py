@@ -1,4 +1,4 @@
-"""Every alert fires when it must and is quiet when it must be, as Prometheus' promtool evaluates the rules."""
+"""Every alert fires when it must and is quiet when it must be, as promtool evaluates the rules."""
 
 import re
 import subprocess
