@@ -36,7 +36,7 @@ setup: .venv/.installed ## install the locked environment into .venv
 	@$(BIN)/python -m pip check
 	@touch $@
 
-system-deps: setup ## what some tests need beside Python: chromium, helm, kubectl; a C compiler for engine cpu
+system-deps: setup ## what some tests need beside Python: chromium, redis-server, helm, kubectl; a C compiler for engine cpu
 	@PYTHON=$(BIN)/python sh scripts/system-deps.sh
 	@ls higr/decode/engines/_int8*.so >/dev/null 2>&1 || $(INSTALL) --no-build-isolation -e .
 

@@ -53,15 +53,39 @@ class EngagementConfig(Section):
     )
 
 
+class LogSourceConfig(Section):
+    """Where source `logs` finds what was served and what became of it; below `data.path` unless absolute."""
+
+    predictions: tuple[str, ...] = Field(
+        ("predictions",), min_length=1, description="folders of prediction logs, folders in them too"
+    )
+    feedback: tuple[str, ...] = Field(
+        ("feedback",),
+        min_length=1,
+        description="folders of feedback logs, one a process, or those above them",
+    )
+    items: str = Field("items.parquet", description="Parquet file of the items, or a bundle that has one")
+    users: str | None = Field(
+        None, description="Parquet file of the users; none: users.parquet of data.path where there is one"
+    )
+    settle_minutes: float = Field(
+        0.0,
+        ge=0,
+        description="slates served less than this before the newest row of the logs are left out: their "
+        "feedback may still come",
+    )
+
+
 class DataConfig(Section):
     """From a source to checked tables, slates and a split by time."""
 
-    source: Literal["simulator", "kuairand", "kuairec", "amazon", "tables"] = "simulator"
+    source: Literal["simulator", "kuairand", "kuairec", "amazon", "tables", "logs"] = "simulator"
     path: str | None = Field(
         None,
         description="folder of the source's files (amazon: and the name of a set in it); none for simulator",
     )
     simulator: SimulatorConfig = SimulatorConfig()
+    logs: LogSourceConfig = LogSourceConfig()
     engagement: EngagementConfig = EngagementConfig()
     slates: Literal["auto", "request", "session", "chunk"] = Field(
         "auto",

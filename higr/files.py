@@ -17,8 +17,11 @@ from higr.errors import InputError
 
 
 @contextmanager
-def atomic_file(path: Path) -> Iterator[Path]:
-    """A path to write to beside `path`; renamed over it when the block ends well, else removed."""
+def atomic_file(path: Path, *, durable: bool = False) -> Iterator[Path]:
+    """A path to write to beside `path`; renamed over it when the block ends well, else removed.
+
+    durable: return only when a machine that loses its power would still have it.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     os.close(handle)
@@ -26,9 +29,22 @@ def atomic_file(path: Path) -> Iterator[Path]:
     try:
         yield aside
         aside.chmod(0o644)
+        if durable:
+            _flush(aside)
         aside.replace(path)
+        if durable:
+            _flush(path.parent)
     finally:
         aside.unlink(missing_ok=True)
+
+
+def _flush(path: Path) -> None:
+    """Wait until a file, or the names in a directory, are on disk."""
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
 
 
 @contextmanager
@@ -43,6 +59,7 @@ def atomic_directory(path: Path) -> Iterator[Path]:
     aside.chmod(0o755)
     try:
         yield aside
+        _let_others_read(aside)
         if path.exists():
             old = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}.old."))
             path.replace(old / "was")
@@ -59,6 +76,13 @@ def atomic_directory(path: Path) -> Iterator[Path]:
         shutil.rmtree(aside, ignore_errors=True)
 
 
+def _let_others_read(folder: Path) -> None:
+    """safetensors writes files for their owner alone, and who serves a bundle is often somebody else."""
+    for path in folder.rglob("*"):
+        if path.is_file() and not path.stat().st_mode & 0o044:
+            path.chmod(0o644)
+
+
 def write_json(path: Path, value: Any) -> None:
     with atomic_file(path) as aside:
         aside.write_text(json.dumps(value, indent=2, sort_keys=True, ensure_ascii=False) + "\n")
@@ -73,8 +97,9 @@ def read_json(path: Path) -> Any:
         raise InputError(f"{path} is not JSON ({error}); write it again") from None
 
 
-def write_table(path: Path, table: pa.Table) -> None:
-    with atomic_file(path) as aside:
+def write_table(path: Path, table: pa.Table, *, durable: bool = False) -> None:
+    """See `atomic_file`."""
+    with atomic_file(path, durable=durable) as aside:
         pq.write_table(table, aside, compression="zstd")
 
 

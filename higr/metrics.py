@@ -94,13 +94,32 @@ NOT_DECODED = Metric(
 IN_FLIGHT = Metric("higr_decoder_in_flight", "gauge", "Requests that the decoder has accepted and not ended.")
 WAITING = Metric("higr_decoder_waiting", "gauge", "Of these, requests that wait for their batch.")
 LOG_FAILURES = Metric(
-    "higr_log_failures", "counter", "Writes of the prediction and feedback logs that failed."
+    "higr_log_failures",
+    "counter",
+    "Writes of a log that failed: predictions, feedback, cloudevents. What was to be written is tried again.",
+    ("sink",),
+)
+LOG_DROPPED = Metric(
+    "higr_log_dropped_rows", "counter", "Rows that a log has lost: predictions or cloudevents.", ("sink",)
 )
 FEEDBACK_EVENTS = Metric(
     "higr_feedback_events",
     "counter",
     "Feedback events received: accepted, repeated (there before), refused (the disk did not take them).",
     ("outcome",),
+)
+PUSHED_EVENTS = Metric(
+    "higr_pushed_events",
+    "counter",
+    "Feedback events on their way into online contexts: pushed, passed_over (training would not see them), "
+    "dropped (too many waited).",
+    ("outcome",),
+)
+FEATURE_FAILURES = Metric(
+    "higr_feature_failures",
+    "counter",
+    "Work on the feature store beside requests that failed and is tried again: push, item_status.",
+    ("work",),
 )
 SWITCH = Metric(
     "higr_switch_position", "gauge", "1 for the position in force: auto, higr or baseline.", ("position",)
@@ -121,6 +140,9 @@ POLICY_ERRORS = Metric(
 )
 POLICY_EXPIRED = Metric(
     "higr_policy_expired", "gauge", "1 once the policy has expired: nothing is sold, all else still holds."
+)
+TOKEN_ERRORS = Metric(
+    "higr_token_errors", "counter", "Changes of a file of tokens that could not be taken; the last ones stay."
 )
 BUNDLE = Metric(
     "higr_bundle_info", "gauge", "1 for the bundle that is served, 0 for those before it.", ("version",)

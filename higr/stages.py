@@ -32,7 +32,7 @@ from higr.bundle import Bundle, check_target, realigned_bundle, write_bundle
 from higr.catalog import Catalog
 from higr.config import RunConfig, parse_config
 from higr.data.context import HistoryIndex
-from higr.data.logs import PREDICTIONS
+from higr.data.logs import ADDED, PREDICTIONS
 from higr.data.prepare import prepare as run_prepare
 from higr.data.prepared import PreparedData
 from higr.data.schemas import LABELLED_EVENTS
@@ -422,7 +422,7 @@ def _reference_predictions(data: PreparedData, recommender: HiGRRecommender, con
             "history_length": [len(context.item_ids) for context in contexts],
             "degraded": [False] * count,
             "latency_ms": [0.0] * count,
-            "propensities": [None] * count,
+            **{name: [None] * count for name in ADDED},
         },
         schema=PREDICTIONS,
     )

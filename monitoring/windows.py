@@ -12,7 +12,7 @@ from pydantic import ValidationError
 from higr.bundle import Bundle
 from higr.config import EngagementConfig
 from higr.data.labels import label
-from higr.data.logs import FEEDBACK, PREDICTIONS, with_added
+from higr.data.logs import FEEDBACK, PREDICTIONS, is_sampled, with_added
 from higr.data.schemas import EVENTS, LABELLED_EVENTS
 from higr.errors import BundleError, InputError
 from monitoring.parts import LogRead, Period, key_hash, read_log
@@ -71,16 +71,19 @@ def current_window(
     """What was served by this bundle in the period, and how it was received.
 
     Rows of another bundle version, and feedback on slates of another version, are left out and counted.
-    Feedback is labelled with the bundle's own engagement policy, as its reference was.
+    Feedback is labelled with the bundle's own engagement policy, as its reference was. Where the prediction
+    log is sampled, feedback on requests that it does not have is left out: nobody knows who served them.
 
     Raises:
         InputError: a log directory is missing.
         BundleError: the bundle's engagement configuration cannot be read.
     """
     foreign: list[np.ndarray] = []
+    shares = [1.0]
 
     def refuse_prediction(table: pa.Table) -> dict[str, np.ndarray]:
         other = pc.not_equal(table["model_version"], bundle.version).to_numpy()
+        shares.append(pc.min(pc.fill_null(table["sample_share"], 1.0)).as_py() or 1.0)
         foreign.append(key_hash(table["request_id"].filter(pa.array(other)), seed))
         lengths = [pc.list_value_length(table[name]) for name in ("item_ids", "scores")]
         return {"malformed": pc.not_equal(*lengths).to_numpy(), "other-version": other}
@@ -100,6 +103,7 @@ def current_window(
         return {
             "malformed": _not_a_length(table["watch_seconds"]) | _not_a_length(table["duration_seconds"]),
             "other-version": np.isin(key_hash(table["request_id"], seed), of_other_version),
+            "not-sampled": _not_sampled(table["request_id"], min(shares)),
         }
 
     received = read_log(
@@ -139,6 +143,14 @@ def _labelled(bundle: Bundle, events: pa.Table) -> tuple[pa.Table, tuple[str, ..
         return label(events.select(EVENTS.names).cast(EVENTS), bundle.items, engagement), ()
     except InputError as error:  # a log without the signal is an outage to report, not a reason to stop
         return LABELLED_EVENTS.empty_table(), (f"feedback: {error}",)
+
+
+def _not_sampled(request_ids: pa.ChunkedArray, share: float) -> np.ndarray:
+    """(rows,) bool: of a request that a prediction log of this share does not have."""
+    if share == 1:
+        return np.zeros(len(request_ids), dtype=bool)
+    ids = request_ids.to_pylist()
+    return np.array([name is not None and not is_sampled(name, share) for name in ids], dtype=bool)
 
 
 def _not_a_length(column: pa.ChunkedArray) -> np.ndarray:

@@ -3,12 +3,13 @@
 #
 #   scripts/system-deps.sh            (or: make system-deps; PYTHON names another interpreter)
 #
-# - Debian packages: chromium, which the report tests open pages with; a C compiler for the int8 kernels.
+# - Debian packages: chromium, which the report tests open pages with; redis-server, which tests of the online
+#   feature store start for themselves; a C compiler for the int8 kernels.
 # - .tools/bin/{helm,helm3,kubectl}: Helm 4 and 3 and kubectl for the chart tests.
 set -eu
 cd "$(dirname "$0")/.."
 
-PACKAGES="chromium"
+PACKAGES="chromium redis-server"
 
 missing=""
 for package in $PACKAGES; do

@@ -3,7 +3,7 @@
 import gc
 import socket
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -21,16 +21,19 @@ from serving import traces
 from serving.breaker import Breaker
 from serving.config import ServingConfig, read_config
 from serving.features import FeastFeatures, Features, NoFeatures
-from serving.feedback_log import FeedbackLog
 from serving.guard import MAX_BODY_BYTES, MAX_PREDICTOR_BODY_BYTES
+from serving.item_status import ItemStatus
 from serving.live_bundle import LiveBundle
 from serving.live_policy import LivePolicyFile
+from serving.logs import RowSink, open_logs
 from serving.metrics import Metrics
-from serving.prediction_log import PredictionLog
 from serving.predictor import Predictor
+from serving.push import ContextPusher
 from serving.remote import PREDICTOR, RemotePredictor
+from serving.schemas import FeedbackEvent
 from serving.served import Served
 from serving.switch import Switch
+from serving.tokens import OwnToken, Tokens
 from serving.transformer import Transformer
 
 app = typer.Typer(add_completion=False)
@@ -145,6 +148,7 @@ def main(
             bundle, role, predictor_host, http_port, grpc_port, model_name, features, log_dir, feedback_dir,
             switch, policy, read_config(config), deadline_ms / 1000,
         )  # fmt: skip
+        _check_features(options)
         with ExitStack() as stack:
             _serve(stack, options)
     except HigrError as error:
@@ -160,6 +164,8 @@ def _serve(stack: ExitStack, options: Options) -> None:
     server.configure()
     stack.callback(traces.configure(options.role))
     metrics = Metrics()
+    auth, spoilt = options.config.auth, lambda: metrics.count(names.TOKEN_ERRORS)
+    tokens = None if auth.tokens_file is None else Tokens(auth.tokens_file, spoilt)
     rules = LivePolicyFile(options.policy, lambda: metrics.count(names.POLICY_ERRORS))
     metrics.show_policy(lambda: rules.rules.expired(datetime.now(UTC)))
     live = LiveBundle(
@@ -167,28 +173,48 @@ def _serve(stack: ExitStack, options: Options) -> None:
         _loader(options, metrics, rules),
         on_change=metrics.show_bundle,
         on_error=lambda: metrics.count(names.BUNDLE_ERRORS),
+        roots=options.config.bundle_roots,
     )
     stack.callback(live.close)
     model: server.PublicModel | server.PredictorModel
-    feedback = None
+    feedback, taken, routers = None, None, []
     if options.role is Role.predictor:
         model = server.PredictorModel(PREDICTOR, lambda: live.served)
     else:
-        model = server.PublicModel(options.model_name, _transformer(stack, options, live, metrics))
-        if options.feedback_dir is not None:
-            feedback = FeedbackLog(options.feedback_dir, lambda: metrics.count(names.LOG_FAILURES))
-            stack.callback(feedback.close)
+        logs = open_logs(
+            *(stack, options.config.logs, options.model_name),
+            *(options.log_dir, options.feedback_dir, metrics),
+        )
+        feedback = logs.feedback
+        transformer = _transformer(stack, options, live, metrics, logs.predictions)
+        model = server.PublicModel(options.model_name, transformer)
+        routers = server.debug_routers(
+            options.config.debug, options.model_name, transformer, lambda: live.served
+        )
+        if feedback is not None:
+            taken = _pusher(stack, options, live, metrics)
     # What is loaded now stays: the collector need not walk it again, which takes longer than a deadline.
     gc.collect()
     gc.freeze()
     live.watch()
     longest = MAX_PREDICTOR_BODY_BYTES if options.role is Role.predictor else MAX_BODY_BYTES
-    server.serve(model, options.http_port, metrics, longest, feedback, options.grpc_port)
+    server.serve(
+        model,
+        options.http_port,
+        metrics,
+        longest,
+        options.config.limits,
+        feedback=feedback,
+        grpc_port=options.grpc_port,
+        tokens=tokens,
+        taken=taken,
+        routers=routers,
+    )
 
 
 def _loader(options: Options, metrics: Metrics, rules: LivePolicyFile) -> Callable[[Bundle], Served]:
     """Makes a bundle ready: what it answers first is as fast as what it answers later."""
-    remote = None if options.predictor_host is None else RemotePredictor(options.predictor_host)
+    remote = None if options.predictor_host is None else _remote(options.predictor_host, options, metrics)
 
     def load(bundle: Bundle) -> Served:
         if remote is not None:
@@ -204,20 +230,22 @@ def _loader(options: Options, metrics: Metrics, rules: LivePolicyFile) -> Callab
     return load
 
 
-def _transformer(stack: ExitStack, options: Options, live: LiveBundle, metrics: Metrics) -> Transformer:
+def _remote(host: str, options: Options, metrics: Metrics) -> RemotePredictor:
+    path = options.config.auth.predictor_token_file
+    if path is None:
+        return RemotePredictor(host)
+    token = OwnToken(path, lambda: metrics.count(names.TOKEN_ERRORS))
+    return RemotePredictor(host, lambda: {"authorization": token.header})
+
+
+def _transformer(
+    stack: ExitStack, options: Options, live: LiveBundle, metrics: Metrics, log: RowSink | None
+) -> Transformer:
     source: Features = NoFeatures()
     if options.features is not None:
-        source = FeastFeatures(options.features)
+        source = FeastFeatures(options.features, options.config.features.max_age_seconds)
         source.warm_up()
         stack.callback(source.close)
-    log = None
-    if options.log_dir is not None:
-        log = PredictionLog(
-            options.log_dir,
-            on_failure=lambda: metrics.count(names.LOG_FAILURES),
-            on_write=lambda seconds: metrics.observe(names.STEP_SECONDS, seconds, "log"),
-        )
-        stack.callback(log.close)
     breaker = Breaker()
     metrics.show_breaker(lambda: breaker.state)
     lever = Switch(options.switch, lambda: metrics.count(names.SWITCH_ERRORS))
@@ -232,7 +260,38 @@ def _transformer(stack: ExitStack, options: Options, live: LiveBundle, metrics: 
         log=log,
         explore=options.config.explore,
         breaker=breaker,
+        disabled=_disabled(stack, options, live, metrics),
     )
+
+
+def _disabled(
+    stack: ExitStack, options: Options, live: LiveBundle, metrics: Metrics
+) -> Callable[[], frozenset[str]]:
+    seconds = options.config.features.item_status_seconds
+    if options.features is None or seconds is None:
+        return frozenset
+    status = ItemStatus(options.features, lambda: live.served, seconds, metrics)
+    stack.callback(status.close)
+    return lambda: status.disabled
+
+
+def _pusher(
+    stack: ExitStack, options: Options, live: LiveBundle, metrics: Metrics
+) -> Callable[[Sequence[FeedbackEvent]], None] | None:
+    """What takes acknowledged events: contexts, or nobody."""
+    if options.features is None or not options.config.features.push:
+        return None
+    pusher = ContextPusher(options.features, lambda: live.served, metrics)
+    stack.callback(pusher.close)
+    return pusher.offer
+
+
+def _check_features(options: Options) -> None:
+    wanted = options.config.features
+    if wanted.push and (options.features is None or options.feedback_dir is None):
+        raise HigrError("features.push: contexts take up feedback only with --features and --feedback-dir")
+    if wanted.item_status_seconds is not None and options.features is None:
+        raise HigrError("features.item_status_seconds: there is no store to ask; give --features")
 
 
 def _refuse_taken(option: str, port: int) -> None:

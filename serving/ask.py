@@ -1,7 +1,7 @@
 """What a slate is asked with and what comes back: the line between transformer and predictor."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal, Protocol
 
 from higr.decode.sampling import Sampling
@@ -37,6 +37,10 @@ class Ask:
         """Items to ask a recommender for that knows nothing of caps."""
         capped = self.decision.per_category is not None or self.decision.per_creator is not None
         return self.slate_size * (STRETCH if capped else 1)
+
+    def without_policy(self) -> "Ask":
+        """The same as if there were no policy."""
+        return replace(self, decision=ANYTHING, pinned={}, spare=0)
 
     def keep(self, order: Iterable[str]) -> list[str]:
         """The slate of the first items of `order` that may be in it."""

@@ -39,6 +39,12 @@ class Decision:
     category: Mapping[str, str] = field(default_factory=dict)
     creator: Mapping[str, str] = field(default_factory=dict)
 
+    @property
+    def restricts(self) -> bool:
+        """Whether any slate could be another without it."""
+        caps = self.per_category is not None or self.per_creator is not None
+        return bool(caps or self.blocked or self.slots)
+
     def sold(self, size: int, excluded: Collection[str], eligible: Collection[str]) -> dict[int, str]:
         """Position to the sponsored item that stands there; without slots none of whose items may be shown.
 

@@ -45,6 +45,10 @@ class Shelf:
             cards[item] = Card(row.get("text"), row.get("category"), shown, tuple(codes))
         return cls(cards, bundle.disabled)
 
+    def card(self, item: str) -> Card | None:
+        """None: not in the catalogue."""
+        return self._cards.get(item)
+
     def items(self, slate: Slate, ask: Ask) -> list[Item]:
         """The slate's places, first shown first. Where the recommender gave no codes the catalogue does."""
         sold = {item: ask.decision.slots[position].disclosure for position, item in ask.pinned.items()}

@@ -10,17 +10,23 @@ import logging
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Protocol
 
-from higr.errors import InputError
 from higr.slate import UserContext
+from serving.breaker import Breaker, BreakerOpen
+from serving.config import MaxAge
+from serving.online import OnlineStore, Row
 
-if TYPE_CHECKING:
-    from feast import FeatureStore
-
-SERVICE = "user_context_v1"
-"""Feature service that `feature_repo` defines; a change of its columns is a new version."""
+CONTEXT = ("context_item_ids", "context_feedback", "profile_json")
+"""Features that a context is made of."""
+OF_VIEW = {
+    "user_context": "context_item_ids",
+    "user_interests": "top_categories",
+    "user_profile": "profile_json",
+}
+"""A feature of each view, which is read to know how old the view is."""
 
 logger = logging.getLogger("higr.serving")
 
@@ -53,17 +59,22 @@ class NoFeatures:
 
 
 class FeastFeatures:
-    """Online reads through the Feast SDK in this process (p50 under a millisecond on SQLite).
+    """Online reads in this process, p50 under a millisecond.
 
     A store that cannot be opened now is tried again by the next read, so that a process may start
-    before its features are there.
+    before its features are there. One that keeps failing is not asked for two seconds: nobody waits for
+    what will not come.
+
+    Args:
+        max_age: of what is read; what is older is used and said to be `stale`.
     """
 
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
-        self._store: FeatureStore | None = None
-        self._service: Any = None
-        self._opened = 0
+    def __init__(self, folder: Path, max_age: MaxAge | None = None) -> None:
+        self._store = OnlineStore(folder)
+        limits = MaxAge() if max_age is None else max_age
+        self._limits = {view: most for view, most in limits if most is not None}
+        self._names = tuple(dict.fromkeys([*CONTEXT, *(OF_VIEW[view] for view in self._limits)]))
+        self._breaker = Breaker()
         self._executor = ThreadPoolExecutor(1, thread_name_prefix="features")
 
     def warm_up(self) -> None:
@@ -74,11 +85,14 @@ class FeastFeatures:
             logger.warning("event=features_unavailable error=%s", type(error).__name__)
 
     async def read(self, user_ids: Sequence[str], seconds: float) -> list[Known]:
-        work = asyncio.get_running_loop().run_in_executor(self._executor, self._read, list(user_ids))
         try:
-            return await asyncio.wait_for(work, seconds)
+            with self._breaker.attempt():
+                work = asyncio.get_running_loop().run_in_executor(self._executor, self._read, list(user_ids))
+                return await asyncio.wait_for(work, seconds)
         except TimeoutError:
             reason = "late"
+        except BreakerOpen:
+            reason = "store_failed"
         except Exception as error:
             # Any failure of the store is one reason to go on without it.
             logger.warning("event=features_failed error=%s", type(error).__name__)
@@ -88,44 +102,19 @@ class FeastFeatures:
     def close(self) -> None:
         self._executor.shutdown(wait=False, cancel_futures=True)
 
-    def _open(self) -> "FeatureStore":
-        """Opened once, and again when `materialise` has put another store in its place."""
-        try:
-            found = (self._folder / "online.db").stat().st_ino
-        except OSError:
-            raise InputError(
-                f"{self._folder} is no feature store; run `python -m feature_repo materialise`"
-            ) from None
-        if self._store is None or found != self._opened:
-            from feast import FeatureStore
-
-            store = FeatureStore(repo_path=str(self._folder))
-            self._service = store.get_feature_service(SERVICE)
-            self._store, self._opened = store, found
-        return self._store
-
     def _read(self, user_ids: list[str]) -> list[Known]:
-        columns = (
-            self._open()
-            .get_online_features(
-                features=self._service, entity_rows=[{"user_id": user_id} for user_id in user_ids]
-            )
-            .to_dict()
-        )
-        return [_known(user_id, row, columns) for row, user_id in enumerate(user_ids)]
+        now = datetime.now(UTC)
+        rows = self._store.users(self._names, user_ids)
+        return [self._known(user_id, row, now) for user_id, row in zip(user_ids, rows, strict=True)]
 
+    def _known(self, user_id: str, row: Row, now: datetime) -> Known:
+        item_ids, feedback, profile = (row.columns[name] for name in CONTEXT)
+        profile = json.loads(profile) if profile else {}
+        if item_ids is None or feedback is None:
+            return Known(UserContext(user_id, profile=profile), "unknown_user")
+        context = UserContext(user_id, tuple(item_ids), tuple(int(level) for level in feedback), profile)
+        return Known(context, "stale" if self._is_stale(row, now) else None)
 
-def _known(user_id: str, row: int, columns: Mapping[str, Sequence[Any]]) -> Known:
-    item_ids = columns["context_item_ids"][row]
-    feedback = columns["context_feedback"][row]
-    profile = columns["profile_json"][row]
-    if item_ids is None or feedback is None:
-        return Known(UserContext(user_id), "unknown_user")
-    return Known(
-        UserContext(
-            user_id,
-            tuple(item_ids),
-            tuple(int(level) for level in feedback),
-            json.loads(profile) if profile else {},
-        )
-    )
+    def _is_stale(self, row: Row, now: datetime) -> bool:
+        moments = ((row.moments[view], most) for view, most in self._limits.items())
+        return any(moment is not None and (now - moment).total_seconds() > most for moment, most in moments)

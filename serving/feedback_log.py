@@ -23,15 +23,19 @@ import pyarrow as pa
 from higr.data.logs import FEEDBACK
 from higr.errors import InputError
 from higr.files import write_table
+from serving.redaction import Redaction
+from serving.retention import expire
 from serving.schemas import FeedbackEvent
 
 JOURNAL = "journal.sqlite"
-SECONDS = 10.0
-"""Longest time in which an event becomes a row of a part."""
 ROWS = 20_000
 """Of a part at most."""
+AT_ONCE = 500
+"""Rows that become Arrow's at once: no other thread runs meanwhile."""
 REMEMBERED_DAYS = 7.0
 """For which the id of an event is known as one that was there."""
+TENDED_SECONDS = 3600.0
+"""How often the folder is looked through for parts that are too old."""
 
 TABLES = """
 create table if not exists event (id text primary key, taken real not null, part integer, row blob);
@@ -49,13 +53,27 @@ class FeedbackLog:
     Args:
         folder: created when missing.
         on_failure: called once for each part that could not be written; it is tried again.
+        seconds: longest time in which an event becomes a row of a part.
+        keep_days: parts older than this are removed; None: never.
+        redaction: what of an event is kept.
+        on_kept: called with the events that are on disk, those that were there before too.
 
     Raises:
         InputError: the folder cannot be written to, or another process has it.
     """
 
-    def __init__(self, folder: Path, on_failure: Callable[[], None] = lambda: None) -> None:
-        self._folder, self._on_failure = folder, on_failure
+    def __init__(
+        self,
+        folder: Path,
+        on_failure: Callable[[], None] = lambda: None,
+        *,
+        seconds: float = 60.0,
+        keep_days: float | None = None,
+        redaction: Redaction | None = None,
+        on_kept: Callable[[Sequence[FeedbackEvent]], None] | None = None,
+    ) -> None:
+        self._folder, self._on_failure, self._on_kept = folder, on_failure, on_kept
+        self._seconds, self._keep_days, self._redaction = seconds, keep_days, redaction or Redaction()
         try:
             folder.mkdir(parents=True, exist_ok=True)
             self._journal = self._open(folder / JOURNAL)
@@ -76,7 +94,11 @@ class FeedbackLog:
         Raises:
             OSError: they cannot be kept; none of them was.
         """
-        return await asyncio.get_running_loop().run_in_executor(self._adding, self._add, events)
+        kept = [self._redaction.feedback(event) for event in events]
+        new = await asyncio.get_running_loop().run_in_executor(self._adding, self._add, kept)
+        if self._on_kept is not None:
+            self._on_kept(kept)
+        return new
 
     def close(self) -> None:
         """Move all rows on to Parquet and let the folder go."""
@@ -110,12 +132,15 @@ class FeedbackLog:
             raise OSError(f"feedback journal: {error}") from None
 
     def _run(self) -> None:
-        last = False
+        last, tended = False, 0.0
         while not last:
-            last = self._closing.wait(SECONDS)
+            last = self._closing.wait(self._seconds)
             try:
                 while self._move() == ROWS:
                     pass
+                if time.monotonic() > tended:
+                    tended = time.monotonic() + TENDED_SECONDS
+                    expire(self._folder, self._keep_days)
             except Exception as error:
                 # Whatever the disk does, the rows stay in the journal and are tried again.
                 logger.error("event=feedback_log_failed error=%s", type(error).__name__)
@@ -141,8 +166,9 @@ class FeedbackLog:
         for part, row in due:
             by_part.setdefault(part, []).append(row)
         for part, rows in by_part.items():
-            table = pa.Table.from_pylist([_row(row) for row in rows], FEEDBACK)
-            write_table(self._folder / f"part-{name}-{part:09d}.parquet", table)
+            table = _table(rows)
+            # Durable, for what the journal forgets next has to be somewhere if the machine loses its power.
+            write_table(self._folder / f"part-{name}-{part:09d}.parquet", table, durable=True)
             with self._lock, _transaction(self._journal):
                 self._journal.execute("update event set row = null where part = ?", (part,))
         return taken
@@ -159,6 +185,14 @@ def _transaction(journal: sqlite3.Connection) -> Iterator[None]:
             journal.execute("rollback")
         raise
     journal.execute("commit")
+
+
+def _table(rows: Sequence[bytes]) -> pa.Table:
+    starts = range(0, len(rows), AT_ONCE)
+    return pa.concat_tables(
+        pa.Table.from_pylist([_row(row) for row in rows[start : start + AT_ONCE]], FEEDBACK)
+        for start in starts
+    )
 
 
 def _row(written: bytes) -> dict[str, object]:

@@ -1,9 +1,12 @@
-"""What KServe leaves open: bodies of any size, and load/unload of models by anybody."""
+"""What KServe leaves open: bodies of any size, unloading by anybody, work for clients that have gone."""
 
+import asyncio
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
 
 import orjson
+
+from serving.failures import log_failure
 
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
@@ -14,29 +17,73 @@ CLOSED = "/v2/repository"
 MAX_BODY_BYTES = 2 * 1024 * 1024
 """Of a client's request; the transformer's own are longer, for features go with them."""
 MAX_PREDICTOR_BODY_BYTES = 16 * 1024 * 1024
+HELD_BODIES = 16
+"""As many of the longest bodies may be in memory at once, or more shorter ones."""
 
 
 class Guard:
     """ASGI middleware: 413 for a body over `max_bytes`, 404 for the model repository.
 
-    The body is read here, before anything is parsed, and handed on whole.
+    The body is read here, before anything is parsed, and handed on whole; 503 when those of all requests fill
+    the memory for them. A client that goes away takes its work along: it is cancelled. An error that nobody
+    foresaw is answered 500 without a word of it.
     """
 
     def __init__(self, app: App, max_bytes: int, on_too_large: Callable[[], None]) -> None:
         self._app, self._max_bytes, self._on_too_large = app, max_bytes, on_too_large
+        self._held = 0
 
     async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
         if scope["path"].startswith(CLOSED):
-            await _answer(send, 404, "not served here", "path")
+            await answer(send, 404, "path: not served here", "path")
             return
-        body = await self._read(receive)
-        if body is None:
+        body = bytearray()
+        started = False
+
+        async def begin(message: Message) -> None:
+            nonlocal started
+            started = True
+            await send(message)
+
+        try:
+            if await self._read(scope, receive, begin, body):
+                await self._run(scope, receive, begin, bytes(body))
+        except Exception as error:
+            # Further out it would be logged with its text.
+            log_failure(error)
+            if not started:
+                await answer(send, 500, "internal error", None)
+        finally:
+            self._held -= len(body)
+
+    async def _read(self, scope: Message, receive: Receive, send: Send, body: bytearray) -> bool:
+        """Whether all of it is there; else the client has its answer, or is gone."""
+        too_large = f"body: more than {self._max_bytes} bytes; send fewer instances"
+        if _declared(scope) > self._max_bytes:
             self._on_too_large()
-            await _answer(send, 413, f"body: more than {self._max_bytes} bytes; send fewer instances", "body")
-            return
+            await answer(send, 413, too_large, "body", CLOSE)
+            return False
+        while True:
+            message = await receive()
+            if message["type"] != "http.request":
+                return False
+            more = message.get("body", b"")
+            body += more
+            self._held += len(more)
+            if len(body) > self._max_bytes:
+                self._on_too_large()
+                await answer(send, 413, too_large, "body", CLOSE)
+                return False
+            if self._held > HELD_BODIES * self._max_bytes:
+                await answer(send, 503, "too many long requests at once; come back later", None, CLOSE, RETRY)
+                return False
+            if not message.get("more_body", False):
+                return True
+
+    async def _run(self, scope: Message, receive: Receive, send: Send, body: bytes) -> None:
         delivered = False
 
         async def replay() -> Message:
@@ -46,26 +93,49 @@ class Guard:
             delivered = True
             return {"type": "http.request", "body": body, "more_body": False}
 
-        await self._app(scope, replay, send)
+        if not body:  # nothing that costs anything
+            await self._app(scope, replay, send)
+            return
+        work = asyncio.ensure_future(self._app(scope, replay, send))
+        gone = asyncio.ensure_future(_disconnected(receive))
+        try:
+            await asyncio.wait((work, gone), return_when=asyncio.FIRST_COMPLETED)
+            if work.done():
+                await work
+        finally:
+            for task in (work, gone):
+                task.cancel()
+            await asyncio.wait((work, gone))
 
-    async def _read(self, receive: Receive) -> bytes | None:
-        body = bytearray()
-        while True:
-            message = await receive()
-            if message["type"] != "http.request":
-                return bytes(body)
-            body += message.get("body", b"")
-            if len(body) > self._max_bytes:
-                return None
-            if not message.get("more_body", False):
-                return bytes(body)
+
+CLOSE = (b"connection", b"close")
+"""What is left of the body is not read, so the connection cannot be used again."""
+RETRY = (b"retry-after", b"1")
 
 
-async def _answer(send: Send, status: int, error: str, field: str) -> None:
-    content = orjson.dumps({"error": error, "field": field})
-    headers = [(b"content-type", b"application/json"), (b"content-length", str(len(content)).encode())]
-    if status == 413:
-        # What is left of the body is not read, so the connection cannot be used again.
-        headers.append((b"connection", b"close"))
+async def answer(send: Send, status: int, error: str, field: str | None, *more: tuple[bytes, bytes]) -> None:
+    """An error as all of them look.
+
+    Args:
+        more: headers beside type and length.
+    """
+    content = problem(error, field)
+    headers = [(b"content-type", b"application/json"), (b"content-length", str(len(content)).encode()), *more]
     await send({"type": "http.response.start", "status": status, "headers": headers})
     await send({"type": "http.response.body", "body": content})
+
+
+def problem(error: str, field: str | None) -> bytes:
+    """The body of an error; `field` where the request has one at fault."""
+    return orjson.dumps({"error": error} if field is None else {"error": error, "field": field})
+
+
+def _declared(scope: Message) -> int:
+    """Bytes of the body as its head says; 0 where it does not."""
+    lengths = [value for name, value in scope["headers"] if name == b"content-length"]
+    return int(lengths[0]) if lengths and lengths[0].isdigit() else 0
+
+
+async def _disconnected(receive: Receive) -> None:
+    while (await receive())["type"] != "http.disconnect":
+        pass

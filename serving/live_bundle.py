@@ -8,11 +8,11 @@ taken leaves the old one in place. For a moment both are in memory.
 import gc
 import logging
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from higr.bundle import Bundle
-from higr.errors import HigrError
+from higr.errors import BundleError, HigrError
 from serving.served import Served
 from serving.watched import WatchedFile
 
@@ -29,6 +29,7 @@ class LiveBundle:
         load: all that makes a bundle ready to serve, warming up included.
         on_change: called with the version of each that is taken, the first one too.
         on_error: called once a try that failed.
+        roots: folders in which a bundle and its files have to be, links followed; none: anywhere.
 
     Raises:
         HigrError: the first one cannot be taken.
@@ -40,8 +41,10 @@ class LiveBundle:
         load: Callable[[Bundle], Served],
         on_change: Callable[[str], None] = lambda version: None,
         on_error: Callable[[], None] = lambda: None,
+        roots: Sequence[Path] = (),
     ) -> None:
         self._path, self._load, self._on_change, self._on_error = path, load, on_change, on_error
+        self._roots = roots
         self._manifest = WatchedFile(path / "manifest.json")
         self._manifest.changed()  # before it is read: a change while it is read is seen later
         self._served = load(self._open())
@@ -67,7 +70,17 @@ class LiveBundle:
     def _open(self) -> Bundle:
         # Parts are read when they are needed: a link that moves meanwhile must not mix two bundles.
         whole = self._path.resolve()
+        if self._roots and whole.exists():
+            self._refuse_outside(whole)
         return Bundle.open(whole if whole.exists() else self._path)
+
+    def _refuse_outside(self, whole: Path) -> None:
+        roots = [root.resolve() for root in self._roots]
+        for path in (whole, *whole.rglob("*")):
+            if not any(path.resolve().is_relative_to(root) for root in roots):
+                raise BundleError(
+                    f"bundle {self._path}: {path} leads out of bundle_roots; copy it into one of them"
+                )
 
     def _watch(self) -> None:
         wait, failed = LOOK_SECONDS, False

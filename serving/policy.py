@@ -5,7 +5,8 @@ rules hold. The decoder is told as much as it understands: what is blocked, how 
 what stands at a position. Every slate of every rung is made to keep to it all the same.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, date, datetime, timedelta
 
 import numpy as np
@@ -45,15 +46,16 @@ class Policy:
 
     def decide(self, facts: Mapping[str, str], now: datetime) -> Decision:
         """What a request may be shown. facts: its user's profile and its situation."""
+        return self._of(tuple(rule.name for rule in self.holding(facts, now)), now)
+
+    def holding(self, facts: Mapping[str, str], now: datetime) -> list[Rule]:
+        """The rules that hold for a request, in the file's order."""
         expired = self.file.expired(now)
-        return self._of(
-            tuple(
-                rule.name
-                for rule in self.file.rules
-                if rule.holds(facts) and not (expired and isinstance(rule, Sponsored))
-            ),
-            now,
-        )
+        return [
+            rule
+            for rule in self.file.rules
+            if rule.holds(facts) and not (expired and isinstance(rule, Sponsored))
+        ]
 
     def of_rules(self, names: Iterable[str], now: datetime) -> Decision | None:
         """What these rules come to where they hold; None where this policy does not have one of them."""
@@ -67,6 +69,29 @@ class Policy:
             (name, len(items), [item for item in self._popular if item in items][:EXAMPLES])
             for name, items in blocked.items()
         ]
+
+    def broken(self, item_ids: Sequence[str], rules: Iterable[Rule]) -> dict[str, list[str]]:
+        """Items of a slate that cannot stand where they do, and the names of the rules that say so.
+
+        Args:
+            item_ids: first shown first: a cap is broken by the last ones.
+            rules: that hold.
+        """
+        found: dict[str, list[str]] = {}
+        for rule in rules:
+            for item in self._over(rule, item_ids) if isinstance(rule, AtMost) else self._blocked(rule):
+                if item in item_ids:
+                    found.setdefault(item, []).append(rule.name)
+        return found
+
+    def _over(self, rule: AtMost, item_ids: Sequence[str]) -> Iterator[str]:
+        of = self._category if rule.per == "category" else self._creator
+        counts = Counter[str]()
+        for item in item_ids:
+            if item in of:
+                counts[of[item]] += 1
+                if counts[of[item]] > rule.items:
+                    yield item
 
     def _of(self, names: tuple[str, ...], now: datetime) -> Decision:
         today = now.astimezone(UTC).date()

@@ -1,6 +1,6 @@
 """A predictor at the end of a wire: KServe V1 over HTTP."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 
@@ -30,9 +30,11 @@ class RemotePredictor:
 
     Args:
         host: `name`, `name:port` or a URL, as KServe gives it to a transformer.
+        headers: sent with each request, as its token.
     """
 
-    def __init__(self, host: str) -> None:
+    def __init__(self, host: str, headers: Callable[[], Mapping[str, str]] = dict) -> None:
+        self._headers = headers
         base = host if "://" in host else f"http://{host}"
         self._url = f"{base.rstrip('/')}/v1/models/{PREDICTOR}:predict"
         # No proxies or certificates from the environment: the predictor is next door.
@@ -44,7 +46,7 @@ class RemotePredictor:
         ).model_dump_json()
         try:
             # httpx's time-outs are per phase; the wait for the whole answer is bounded by the caller.
-            headers = {"content-type": "application/json", **outgoing()}
+            headers = {"content-type": "application/json", **outgoing(), **self._headers()}
             answer = await self._client.post(self._url, content=body, headers=headers, timeout=seconds)
         except httpx.TimeoutException as error:
             raise TimeoutError(type(error).__name__) from None

@@ -4,7 +4,9 @@ Every limit is here. A field that is not named here is refused: a misspelt const
 taken for no constraint.
 """
 
-from collections.abc import Iterable
+import gc
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Annotated, Any, Literal, Self, TypeVar
@@ -30,10 +32,14 @@ MAX_EXCLUDED = 1000
 MAX_SLATE = 50
 MAX_STORED_HISTORY = 10_000
 """Of one context on its way to the predictor: stored features may be longer than what a client may send."""
+MAX_DISABLED = 10_000
+"""Items that the feature store says are disabled: more need another bundle."""
 MAX_STORED_PROFILE = 256
 MAX_SITUATION = 16
 MAX_RULES = 1000
 MAX_EVENTS = 500
+MAX_PROBLEMS = 1000
+"""In one body, beyond which none of them is named."""
 AHEAD_SECONDS = 300
 """How far the clock of a sender of feedback may be ahead."""
 
@@ -43,10 +49,18 @@ ProfileValue = Annotated[str, Field(max_length=128)]
 Source = Literal["higr", "baseline", "popular"]
 
 
+_FIELDS: set[str] = set()
+"""Names of all messages' fields: what may be a metric's label."""
+
+
 class Wire(BaseModel):
     """Base of all messages: no coercion ("5" is not 5), no unknown fields."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+    @classmethod
+    def __pydantic_init_subclass__(cls, **kwargs: Any) -> None:
+        _FIELDS.update(cls.model_fields)
 
 
 class Context(Wire):
@@ -135,7 +149,7 @@ class Prediction(Wire):
     Attributes:
         source: who made it.
         fallback_reason: why it was not HiGR; null when it was.
-        degraded: made without the user's stored features.
+        degraded: made without the user's stored features, or with old ones.
         model_version: the bundle that made it.
         removed: what the policy removed, where `explain` asked for it.
     """
@@ -191,7 +205,7 @@ class PredictorInstance(Wire):
     user_id: Id
     slate_size: int = Field(ge=1, le=MAX_SLATE)
     context: StoredContext
-    exclude_items: Annotated[list[str], Field(max_length=MAX_EXCLUDED + MAX_STORED_HISTORY)]
+    exclude_items: Annotated[list[str], Field(max_length=MAX_EXCLUDED + MAX_STORED_HISTORY + MAX_DISABLED)]
     rules: Annotated[list[Id], Field(max_length=MAX_RULES)] = Field(
         default_factory=list,
         description="rules of the policy that block something here; both have the same file",
@@ -320,6 +334,24 @@ def parse(model: type[Message], payload: Any) -> Message:
     Raises:
         RequestError: not JSON, not of this form, or over a limit.
     """
+    with uncollected():
+        return _parse(model, payload)
+
+
+@contextmanager
+def uncollected() -> Iterator[None]:
+    """While a body is read: a collection walks what was read so far, again and again, which takes ten times
+    as long as reading."""
+    was_on = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_on:
+            gc.enable()
+
+
+def _parse(model: type[Message], payload: Any) -> Message:
     if isinstance(payload, bytes | str):
         try:
             payload = orjson.loads(payload)
@@ -330,6 +362,8 @@ def parse(model: type[Message], payload: Any) -> Message:
     try:
         return model.model_validate(payload)
     except ValidationError as error:
+        if error.error_count() > MAX_PROBLEMS:  # to find the first one all are written
+            raise RequestError("body", "body", f"{error.error_count()} fields cannot be taken") from None
         first = error.errors(include_url=False, include_input=False)[0]
     loc = first["loc"]
     named = [part for part in loc if isinstance(part, str) and part in _FIELDS]
@@ -342,14 +376,3 @@ def _path(loc: tuple[int | str, ...]) -> str:
     for part in loc:
         path += f"[{part}]" if isinstance(part, int) else f".{part[:64]}"
     return path.removeprefix(".") or "body"
-
-
-_FIELDS = {
-    name
-    for model in (
-        *(RequestContext, Constraints, Instance, PredictRequest),
-        *(Pin, Exploration, PredictorInstance, PredictorRequest),
-        *(FeedbackEvent, FeedbackRequest),
-    )
-    for name in model.model_fields
-}

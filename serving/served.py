@@ -20,6 +20,7 @@ class Served:
     ladder: the rungs below HiGR.
     policy: the rules in force, read against its items.
     predictor: HiGR, in this process or another.
+    bundle: where all this comes from; None: unknown.
     """
 
     version: str
@@ -29,6 +30,7 @@ class Served:
     ladder: Ladder
     policy: LivePolicy
     predictor: SlateMaker
+    bundle: Bundle | None = None
 
     @classmethod
     def of(cls, bundle: Bundle, predictor: SlateMaker, rules: LivePolicyFile) -> "Served":
@@ -45,4 +47,5 @@ class Served:
         shelf = Shelf.of(bundle)
         popular = popular_first(shelf.eligible, bundle.baseline.popularity.item_ids)
         ladder = Ladder(bundle.baseline, popular)
-        return cls(bundle.version, *sizes, shelf, ladder, LivePolicy(rules, bundle.items, popular), predictor)
+        policy = LivePolicy(rules, bundle.items, popular)
+        return cls(bundle.version, *sizes, shelf, ladder, policy, predictor, bundle)

@@ -4,28 +4,35 @@ Importing this module imports kserve, which parses `sys.argv`: see `serving.__ma
 """
 
 import copy
-from collections.abc import Callable
+import logging
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from http import HTTPStatus
 from typing import Any
 
 import kserve
-from fastapi import Request
-from fastapi.responses import JSONResponse
+from fastapi import APIRouter
+from kserve import model_server
 from kserve.logging import KSERVE_LOG_CONFIG, configure_logging
-from kserve.model_server import app, args
-from kserve.protocol.rest import server as rest
+from kserve.model_server import app
 
 from higr import metrics as names
+from serving import grpc_server, http_server, server_errors
 from serving.ask import Made, Refused
+from serving.auth import Auth
+from serving.config import DebugConfig, LimitsConfig
+from serving.debug import debug_router
+from serving.explorer import explorer_router
 from serving.feedback import feedback_router
 from serving.feedback_log import FeedbackLog
 from serving.guard import Guard
 from serving.metrics import Metrics
+from serving.openapi import document
 from serving.remote import ask_of, response_of
 from serving.responses import Responses
+from serving.routes import inference_router
 from serving.schemas import (
+    FeedbackEvent,
     PredictorRequest,
     PredictorResponse,
     PredictRequest,
@@ -34,10 +41,13 @@ from serving.schemas import (
     parse,
 )
 from serving.served import Served
+from serving.tokens import Tokens
 from serving.traces import request_span
 from serving.transformer import Transformer
 from serving.v2 import InvalidTensors, instances_of
 from serving.v2 import response_of as tensors_of
+
+logger = logging.getLogger("higr.serving")
 
 STOP_GRACE_SECONDS = 10
 """Longest wait for requests in flight after SIGTERM."""
@@ -48,18 +58,13 @@ class _Model(kserve.Model):
 
     def __init__(self, name: str, message: type[PredictRequest] | type[PredictorRequest]) -> None:
         super().__init__(name)
-        self._message = message
+        self.message = message
         self.ready = True
 
     async def preprocess(self, payload: Any, headers: dict[str, str] | None = None) -> Any:
         if isinstance(payload, kserve.InferRequest):
             raise InvalidTensors("path", "path", f"V2 is not served; POST to /v1/models/{self.name}:predict")
-        return parse(self._message, payload)
-
-    async def explain(self, payload: Any, headers: dict[str, str] | None = None) -> Any:
-        raise RequestError(
-            "path", "path", f"explanations are not served; POST to /v1/models/{self.name}:predict"
-        )
+        return parse(self.message, payload)
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,28 +148,22 @@ def serve(
     http_port: int,
     metrics: Metrics,
     max_body_bytes: int,
+    limits: LimitsConfig,
+    *,
     feedback: FeedbackLog | None = None,
     grpc_port: int | None = None,
+    taken: Callable[[Sequence[FeedbackEvent]], None] | None = None,
+    tokens: Tokens | None = None,
+    routers: Sequence[APIRouter] = (),
 ) -> None:
-    """Serve until SIGTERM or SIGINT; returns when the requests in flight are answered."""
+    """Serve until SIGTERM or SIGINT; returns when the requests in flight are answered.
 
-    def refuse(error: str, path: str, field: str) -> JSONResponse:
-        metrics.count(names.REJECTED, field)
-        return JSONResponse({"error": error, "field": path}, HTTPStatus.BAD_REQUEST)
-
-    async def bad_request(request: Request, error: RequestError) -> JSONResponse:
-        return refuse(str(error), error.path, error.field)
-
-    async def bad_body(request: Request, error: Exception) -> JSONResponse:
-        return refuse(f"body: {error}", "body", "body")
-
-    async def late(request: Request, error: Exception) -> JSONResponse:
-        return JSONResponse({"error": "deadline passed"}, HTTPStatus.GATEWAY_TIMEOUT)
-
-    async def failed(request: Request, error: Exception) -> JSONResponse:
-        return JSONResponse({"error": "internal error"}, HTTPStatus.INTERNAL_SERVER_ERROR)
-
-    args.grpc_max_receive_message_length = max_body_bytes
+    Args:
+        tokens: None: anybody may ask.
+    """
+    # KServe makes its servers of these classes, and leaves no other place for their settings.
+    model_server.RESTServer = http_server.bounded(limits)
+    model_server.GRPCServer = grpc_server.bounded(limits, max_body_bytes, tokens, metrics)
     server = kserve.ModelServer(
         http_port=http_port,
         workers=1,  # more would each hold a model; scale by replicas
@@ -175,15 +174,22 @@ def serve(
     )
     # Over gRPC too nobody loads or unloads models.
     server.model_repository_extension = _NoRepository()
+    app.include_router(inference_router(server.dataplane))
     if feedback is not None:
-        app.include_router(feedback_router(feedback, metrics))
-    app.add_exception_handler(RequestError, bad_request)
-    app.add_exception_handler(TimeoutError, late)
-    # KServe's own two return the text of any exception to the client and log bodies' errors with a trace.
-    rest.invalid_input_handler, rest.generic_exception_handler = bad_body, failed
+        app.include_router(feedback_router(feedback, metrics, taken))
+    for router in routers:
+        app.include_router(router)
+    server_errors.install(app, metrics)
+    app.openapi = lambda: document(
+        model.name, model.message, feedback=feedback is not None, tokens=tokens is not None
+    )
     app.add_middleware(
         Guard, max_bytes=max_body_bytes, on_too_large=lambda: metrics.count(names.REJECTED, "body")
     )
+    if tokens is not None:  # behind what follows alone, so that it comes before all else
+        app.add_middleware(
+            Auth, tokens=tokens, on_refused=lambda: metrics.count(names.REJECTED, "authorization")
+        )
     # Last, so that it comes first and sees every answer.
     app.add_middleware(
         Responses,
@@ -191,6 +197,20 @@ def serve(
         count=lambda endpoint, status: metrics.count(names.RESPONSES, endpoint, status),
     )
     server.start([model])
+
+
+def debug_routers(
+    config: DebugConfig, model_name: str, transformer: Transformer, served: Callable[[], Served]
+) -> list[APIRouter]:
+    """What is switched on of it, and a line in the log that says so."""
+    routers = []
+    if config.explorer:
+        routers.append(explorer_router(model_name, served, config))
+    if config.slate:
+        routers.append(debug_router(transformer))
+    if routers:
+        logger.warning("event=debug_pages_on explorer=%s slate=%s", config.explorer, config.slate)
+    return routers
 
 
 class _NoRepository:

@@ -13,13 +13,12 @@ from kserve import InferInput, InferOutput, InferRequest, InferResponse
 from kserve.errors import InvalidInput
 
 from serving.schemas import Prediction, RequestError
+from serving.tensors import MAX_ELEMENTS
 
 FIELDS = {"user_id": "BYTES", "slate_size": "INT", "surface": "BYTES", "request_id": "BYTES"}
 """Tensors (n) or (n, 1) by which n slates are asked for; the first is required."""
 WHOLE = "instance"
 """Instead of them: a BYTES tensor with an instance of V1, as JSON, an element."""
-MOST = 10_000
-"""Elements of a tensor that are looked at before the request's own limits."""
 
 
 class InvalidTensors(RequestError, InvalidInput):
@@ -86,13 +85,14 @@ def _values(tensor: InferInput, kind: str) -> list[Any]:
     if not tensor.datatype.startswith(kind):
         raise InvalidTensors(path, "inputs", f"datatype {tensor.datatype[:16]!r}; {kind} is due")
     shape = list(tensor.shape)
-    if not (len(shape) == 1 or (len(shape) == 2 and shape[1] == 1)) or not 1 <= shape[0] <= MOST:
+    if not (len(shape) == 1 or (len(shape) == 2 and shape[1] == 1)) or not 1 <= shape[0] <= MAX_ELEMENTS:
         raise InvalidTensors(path, "inputs", f"shape {shape[:4]}; (n) or (n, 1) is due")
     try:
         values = tensor.as_numpy().reshape(-1)
         return [_text(value) if kind == "BYTES" else int(value) for value in values]
-    except (ValueError, TypeError, OverflowError, UnicodeDecodeError, InvalidInput) as error:
-        problem = f"not {shape[0]} elements of {tensor.datatype} ({type(error).__name__})"
+    except Exception:
+        # Each datatype and each length that is wrong fails in a way of its own.
+        problem = f"not {shape[0]} elements of {tensor.datatype[:16]}"
         raise InvalidTensors(path, "inputs", problem) from None
 
 

@@ -150,6 +150,11 @@ def test_equal_content_has_an_equal_version(nano_bundle: Path, tmp_path: Path) -
     assert one.version == two.version != Bundle.open(nano_bundle).version
 
 
+def test_whoever_serves_it_can_read_it(nano_bundle: Path) -> None:
+    closed = [path for path in nano_bundle.rglob("*") if path.stat().st_mode & 0o044 != 0o044]
+    assert closed == []
+
+
 def test_a_file_is_not_a_bundle(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("{}")
     with pytest.raises(BundleError, match=r"has no manifest\.json"):

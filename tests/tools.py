@@ -31,6 +31,7 @@ PLACES: dict[str, tuple[Path, str]] = {
         Path(shutil.which("prometheus-pushgateway") or "prometheus-pushgateway"),
         "run make system-deps",
     ),
+    "redis-server": (Path(shutil.which("redis-server") or "redis-server"), "run make system-deps"),
     "kube-tools": (SHARED / "tools" / "crd_schema.py", "the contract tools lie beside the repository"),
     "crds": (SHARED / "schemas", "the platform's CRDs lie beside the repository"),
     "data": (SHARED / "data", "the real logs lie beside the repository"),

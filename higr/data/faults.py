@@ -21,8 +21,8 @@ def item_faults(items: pa.Table) -> Faults:
     width = usual[0]["mode"].as_py() if len(usual) else None
     status = pc.is_in(items["status"], value_set=pa.array([*STATUS, None], pa.string()))
     return [
-        ("item_id is null or empty", _blank(items["item_id"])),
-        ("category is null or empty", _blank(items["category"])),
+        ("item_id is null or empty", blank(items["item_id"])),
+        ("category is null or empty", blank(items["category"])),
         ("duration_seconds is NaN, infinite or negative", _unreal(items["duration_seconds"], 0)),
         ("created_at is out of range", _odd_moment(items["created_at"])),
         ("value is NaN or infinite", _unreal(items["value"], None)),
@@ -38,8 +38,8 @@ def item_faults(items: pa.Table) -> Faults:
 def event_faults(events: pa.Table, known_items: pa.ChunkedArray) -> Faults:
     unknown = ~_mask(pc.is_in(events["item_id"], value_set=known_items))
     return [
-        ("user_id is null or empty", _blank(events["user_id"])),
-        ("item_id is null or empty", _blank(events["item_id"])),
+        ("user_id is null or empty", blank(events["user_id"])),
+        ("item_id is null or empty", blank(events["item_id"])),
         ("timestamp is null", _mask(pc.is_null(events["timestamp"]))),
         ("timestamp is out of range", _odd_moment(events["timestamp"])),
         ("watch_seconds is NaN, infinite or negative", _unreal(events["watch_seconds"], 0)),
@@ -51,7 +51,7 @@ def event_faults(events: pa.Table, known_items: pa.ChunkedArray) -> Faults:
 
 
 def user_faults(users: pa.Table) -> Faults:
-    return [("user_id is null or empty", _blank(users["user_id"]))]
+    return [("user_id is null or empty", blank(users["user_id"]))]
 
 
 def repeats(table: pa.Table, keys: Sequence[str]) -> Mask:
@@ -71,7 +71,7 @@ def _none(table: pa.Table) -> Mask:
     return np.zeros(table.num_rows, dtype=bool)
 
 
-def _blank(column: pa.ChunkedArray) -> Mask:
+def blank(column: pa.ChunkedArray) -> Mask:
     return pc.equal(pc.fill_null(column, ""), "").to_numpy()
 
 

@@ -8,7 +8,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from higr.config import DataConfig
-from higr.data import amazon, kuairand, kuairec, simulator, tables
+from higr.data import amazon, kuairand, kuairec, served, simulator, tables
 from higr.data.fingerprint import fingerprint
 from higr.data.labels import label
 from higr.data.prepared import PreparedData
@@ -25,6 +25,7 @@ SOURCES: Mapping[str, Callable[[DataConfig, int], RawTables]] = {
     "kuairec": kuairec.load,
     "amazon": amazon.load,
     "tables": tables.load,
+    "logs": served.load,
 }
 
 

@@ -8,6 +8,7 @@ import gzip
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.csv as csv
@@ -26,12 +27,18 @@ class RawTables:
         items: columns named as in `ITEMS`.
         users: `user_id` and profile columns; None where the source has no users table.
         files: for each table the file a message should name.
+        event_key: columns that tell one exposure from another.
+        quarantine: `higr.data.validate.QUARANTINE` of what the source itself put aside; None: nothing.
+        counts: by table of the source, as `Checked.counts` has them.
     """
 
     events: pa.Table
     items: pa.Table
     users: pa.Table | None
     files: Mapping[str, str] = field(default_factory=dict)
+    event_key: Sequence[str] = ("user_id", "item_id", "timestamp")
+    quarantine: pa.Table | None = None
+    counts: Mapping[str, dict[str, Any]] = field(default_factory=dict)
 
     def file(self, table: str) -> str:
         return self.files.get(table, table)

@@ -130,21 +130,34 @@ class World:
         """
         items, there = self.policy.show(rng, users, moments)
         topic, owner = self.items.topic[items], np.broadcast_to(users[:, None], items.shape)
-        interest = self.interest(users, items, fatigue[owner, topic])
-        onward = np.cumprod(rng.random(items.shape) < goes_on(interest), axis=1)
-        seen = np.concatenate([np.ones((len(users), 1), bool), onward[:, :-1] > 0], axis=1)
-        seen = seen[:, : items.shape[1]]
-        seconds = seen * self.mean_seconds(interest, items) * 2 * rng.beta(3.0, 3.0, size=items.shape)
-        np.add.at(fatigue, (owner, topic), seen & there)
-        elapsed = np.cumsum(seconds + 1, axis=1) - (seconds + 1)
-        chance = rng.random((3, *items.shape))
+        received = self.receive(rng, users, items, fatigue[owner, topic])
+        np.add.at(fatigue, (owner, topic), received["clicked"] & there)
+        elapsed = np.cumsum(received["watch_seconds"] + 1, axis=1) - (received["watch_seconds"] + 1)
         return {
             "there": there,
             "user": owner,
             "item": items,
             "position": np.broadcast_to(np.arange(items.shape[1]), items.shape),
             "timestamp": moments[:, None] + (1000 * elapsed).astype(np.int64),
-            "watch_seconds": seconds.round(3),
+            **received,
+            "watch_seconds": received["watch_seconds"].round(3),
+        }
+
+    def receive(
+        self, rng: np.random.Generator, users: np.ndarray, items: np.ndarray, fatigue: np.ndarray
+    ) -> dict[str, np.ndarray]:
+        """What becomes of slates: draws of watch_seconds, clicked (looked at) and flags, each (R, M).
+
+        users: (R,); items: (R, M); fatigue: (R, M), recent exposures of each item's topic.
+        """
+        interest = self.interest(users, items, fatigue)
+        onward = np.cumprod(rng.random(items.shape) < goes_on(interest), axis=1)
+        seen = np.concatenate([np.ones((len(users), 1), bool), onward[:, :-1] > 0], axis=1)
+        seen = seen[:, : items.shape[1]]
+        seconds = seen * self.mean_seconds(interest, items) * 2 * rng.beta(3.0, 3.0, size=items.shape)
+        chance = rng.random((3, *items.shape))
+        return {
+            "watch_seconds": seconds,
             "clicked": seen,
             "liked": seen & (chance[0] < 0.25 * interest**2),
             "shared": seen & (chance[1] < 0.05 * interest**2),

@@ -57,18 +57,18 @@ def validate(raw: RawTables, max_bad_share: float) -> Checked:
     Raises:
         InputError: a whole-file fault, or a larger share of faulty rows than `max_bad_share`.
     """
-    items, bad_items, item_counts = _sift(
+    items, bad_items, item_counts = sift(
         "items", raw.items, ITEMS, raw.file("items"), item_faults, max_bad_share
     )
     _unique_items(items, raw.file("items"))
-    events, bad_events, event_counts = _sift(
+    events, bad_events, event_counts = sift(
         "events",
         raw.events,
         EVENTS,
         raw.file("events"),
         partial(event_faults, known_items=items["item_id"]),
         max_bad_share,
-        key=("user_id", "item_id", "timestamp"),
+        key=raw.event_key,
     )
     users, bad_users, user_counts = _users(raw, max_bad_share)
     users = _with_event_users(users, events)
@@ -79,12 +79,14 @@ def validate(raw: RawTables, max_bad_share: float) -> Checked:
         events=events.cast(EVENTS),
         items=items.cast(ITEMS).sort_by("item_id"),
         users=users,
-        quarantine=pa.concat_tables([bad_events, bad_items, bad_users]),
-        counts={"events": event_counts, "items": item_counts, "users": user_counts},
+        quarantine=pa.concat_tables(
+            [*([] if raw.quarantine is None else [raw.quarantine]), bad_events, bad_items, bad_users]
+        ),
+        counts={**raw.counts, "events": event_counts, "items": item_counts, "users": user_counts},
     )
 
 
-def _sift(
+def sift(
     name: str,
     given: pa.Table,
     schema: pa.Schema,
@@ -93,7 +95,11 @@ def _sift(
     max_bad_share: float,
     key: Sequence[str] = (),
 ) -> tuple[pa.Table, pa.Table, dict[str, Any]]:
-    """Kept rows, quarantined rows, counts. Of rows with one `key` the first sound one is kept."""
+    """Kept rows, quarantined rows, counts. Of rows with one `key` the first sound one is kept.
+
+    Raises:
+        InputError: a fault of a whole column, or a larger share of faulty rows than `max_bad_share`.
+    """
     table = conform(given, schema, file)
     found = faults(table)
     reasons = ["", *(reason for reason, _ in found), f"same {', '.join(key)} as an earlier row"]
@@ -142,7 +148,7 @@ def _users(raw: RawTables, max_bad_share: float) -> tuple[pa.Table, pa.Table, di
     schema = pa.schema(
         [USERS.field("user_id"), *(pa.field(name, pa.string()) for name in dict.fromkeys(kept))]
     )
-    users, bad, counts = _sift(
+    users, bad, counts = sift(
         "users", given, schema, raw.file("users"), user_faults, max_bad_share, key=("user_id",)
     )
     counts["dropped_columns"] = [field.name for field in fields if field.name not in kept]

@@ -12,16 +12,25 @@ import pytest
 from typer.testing import CliRunner
 
 from feature_repo.__main__ import app
-from feature_repo.build import CONTEXT_ROWS, HELD_OUT, PROFILE_ROWS, build
+from feature_repo.build import (
+    CONTEXT_ROWS,
+    HELD_OUT,
+    INTEREST_ROWS,
+    PROFILE_ROWS,
+    STATUS_ROWS,
+    build,
+    log_end,
+)
 from feature_repo.store import materialise
 from higr.config import load_config
 from higr.data.context import HistoryIndex
 from higr.data.prepare import prepare
 from higr.data.prepared import PreparedData
+from higr.data.recent import EXPOSED_ITEMS
 from higr.data.schemas import LABELLED_EVENTS
 from higr.errors import InputError
-from serving.features import SERVICE
 
+SERVICES = ("user_context_v1", "user_context_v2")
 CONFIG = load_config("nano", {"data.simulator.users": 40, "data.history_exposed": 12}).data
 
 
@@ -55,8 +64,9 @@ def held_out(data: PreparedData) -> pa.Table:
     return data.slates.filter(pc.is_in(data.slates["split"], pa.array(HELD_OUT)))
 
 
+@pytest.mark.parametrize("service", SERVICES)
 def test_the_past_is_what_the_training_index_says_it_was(
-    feast: Any, data: PreparedData, index: HistoryIndex
+    feast: Any, data: PreparedData, index: HistoryIndex, service: str
 ) -> None:
     slates = held_out(data)
     entities = (
@@ -65,7 +75,7 @@ def test_the_past_is_what_the_training_index_says_it_was(
         .to_pandas()
     )
     joined = feast.get_historical_features(
-        entity_df=entities, features=feast.get_feature_service(SERVICE)
+        entity_df=entities, features=feast.get_feature_service(service)
     ).to_df()
     assert len(joined) == slates.num_rows > 50
     for row in joined.to_dict("records"):
@@ -77,26 +87,42 @@ def test_the_past_is_what_the_training_index_says_it_was(
 
 def test_no_row_knows_anything_at_or_after_its_moment(data: PreparedData) -> None:
     """Independent of the index: recounted from the events."""
-    events = data.events.select(["user_id", "item_id", "timestamp", "feedback"]).to_pylist()
-    category = dict(zip(data.items["item_id"].to_pylist(), data.items["category"].to_pylist(), strict=True))
-    for row in build(data, CONFIG).context.to_pylist()[::7]:
+    events = data.events.select(["user_id", "item_id", "timestamp", "position", "feedback"]).to_pylist()
+    sources = build(data, CONFIG)
+    rows = zip(sources.context.to_pylist(), sources.interests.to_pylist(), strict=True)
+    items = data.items.select(["item_id", "category", "creator_id"]).to_pylist()
+    for row, interests in list(rows)[::7]:
         before = [
             e for e in events if e["user_id"] == row["user_id"] and e["timestamp"] < row["event_timestamp"]
         ]
         assert set(row["context_item_ids"]) <= {e["item_id"] for e in before}
-        assert row["context_item_ids"][-12:] == [e["item_id"] for e in before][-12:]
-        engaged = Counter(category[e["item_id"]] for e in before if e["feedback"] >= 2)
-        shares = dict(zip(row["top_categories"], row["top_category_shares"], strict=True))
-        assert shares == pytest.approx({name: n / engaged.total() for name, n in engaged.most_common(10)})
-        assert row["top_category_shares"] == sorted(row["top_category_shares"], reverse=True)
+        recent = before[-12:]
+        assert row["context_item_ids"][-12:] == [e["item_id"] for e in recent]
+        assert row["context_positions"][-12:] == [e["position"] for e in recent]
+        assert row["context_times"][-12:] == [round(e["timestamp"].timestamp() * 1000) for e in recent]
+        last = {e["item_id"]: round(e["timestamp"].timestamp() * 1000) for e in before}
+        assert dict(zip(row["exposed_item_ids"], row["exposed_times"], strict=True)) == dict(
+            sorted(last.items(), key=lambda pair: (pair[1], pair[0]))[-EXPOSED_ITEMS:]
+        )
+        assert row["exposed_times"] == sorted(row["exposed_times"])
+        for names, shares, column in (
+            ("top_categories", "top_category_shares", "category"),
+            ("top_creators", "top_creator_shares", "creator_id"),
+        ):
+            value = {item["item_id"]: item[column] for item in items}
+            engaged = Counter(value[e["item_id"]] for e in before if e["feedback"] >= 2)
+            expected = sorted(engaged.items(), key=lambda pair: (-pair[1], pair[0]))[:10]
+            assert interests[names] == [name for name, _ in expected]
+            assert interests[shares] == pytest.approx([n / engaged.total() for _, n in expected])
 
 
+@pytest.mark.parametrize("service", SERVICES)
 def test_online_is_the_final_context_of_every_user(
-    feast: Any, data: PreparedData, index: HistoryIndex
+    feast: Any, data: PreparedData, index: HistoryIndex, service: str
 ) -> None:
     users = data.users["user_id"].to_pylist()
     online = feast.get_online_features(
-        features=feast.get_feature_service(SERVICE),
+        features=feast.get_feature_service(service),
         entity_rows=[{"user_id": user} for user in [*users, "new"]],
     ).to_dict()
     for row, user in enumerate(users):
@@ -107,16 +133,61 @@ def test_online_is_the_final_context_of_every_user(
     assert {values[-1] for name, values in online.items() if name != "user_id"} == {None}
 
 
-def test_rows_are_held_out_moments_and_one_after_everything(data: PreparedData) -> None:
+def test_the_first_service_is_what_deployed_transformers_know(feast: Any) -> None:
+    """Its columns must never change: they ask for it by name."""
+    service = feast.get_feature_service("user_context_v1")
+    columns = {feature.name for view in service.feature_view_projections for feature in view.features}
+    context = {"context_item_ids", "context_feedback", "top_categories", "top_category_shares"}
+    assert columns == {*context, "profile_json"}
+
+
+def test_online_rows_say_when_the_log_ended(feast: Any, data: PreparedData) -> None:
+    """How fresh a row is: not how long its user was away."""
+    users = data.users["user_id"].to_pylist()
+    online = feast.get_online_features(
+        features=feast.get_feature_service("user_context_v2"), entity_rows=[{"user_id": u} for u in users]
+    ).to_dict(include_event_timestamps=True)
+    for name in ("context_item_ids", "top_categories", "profile_json"):
+        assert set(online[f"{name}__ts"]) == {int(log_end(data).as_py().timestamp())}
+
+
+def test_items_have_their_status_and_users_their_fields(feast: Any, data: PreparedData) -> None:
+    items = data.items["item_id"].to_pylist()
+    status = feast.get_online_features(
+        features=["item_status:status"], entity_rows=[{"item_id": item} for item in items]
+    ).to_dict()
+    assert status["status"] == data.items["status"].to_pylist()
+    users = data.users.to_pylist()
+    online = feast.get_online_features(
+        features=["user_profile:profile_age", "user_profile:profile_region"],
+        entity_rows=[{"user_id": user["user_id"]} for user in users],
+    ).to_dict()
+    assert online["profile_age"] == [user["age"] for user in users]
+    assert online["profile_region"] == [user["region"] for user in users]
+
+
+@pytest.mark.parametrize("name", ["json", "two words", "a__b", "größe", "user_id_"])
+def test_fields_with_odd_names_are_in_the_json_alone(data: PreparedData, name: str) -> None:
+    users = data.users.append_column(name, pa.array(["x"] * data.users.num_rows))
+    odd = PreparedData(data.events, data.items, users, data.slates, data.quarantine, data.report)
+    sources = build(odd, CONFIG)
+    assert f"profile_{name}" not in sources.profile_columns
+    assert json.loads(sources.profile["profile_json"][0].as_py())[name] == "x"
+
+
+def test_rows_are_held_out_moments_and_two_after_everything(data: PreparedData) -> None:
     sources = build(data, CONFIG)
     assert sources.context.schema.equals(CONTEXT_ROWS)
-    assert sources.profile.schema.equals(PROFILE_ROWS)
+    assert sources.interests.schema.equals(INTEREST_ROWS)
+    assert sources.status.schema.equals(STATUS_ROWS)
+    assert sources.profile.select(PROFILE_ROWS.names).schema.equals(PROFILE_ROWS)
     slates = held_out(data)
     moments = {*zip(slates["user_id"].to_pylist(), slates["history_cutoff"].to_pylist(), strict=True)}
     last: dict[str, Any] = {}
     for event in data.events.select(["user_id", "timestamp"]).to_pylist():
         last[event["user_id"]] = max(event["timestamp"], last.get(event["user_id"], event["timestamp"]))
     moments |= {(user, moment + timedelta(milliseconds=1)) for user, moment in last.items()}
+    moments |= {(user, log_end(data).as_py()) for user in last}
     rows = sources.context
     assert {*zip(rows["user_id"].to_pylist(), rows["event_timestamp"].to_pylist(), strict=True)} == moments
     assert rows.num_rows == len(moments)

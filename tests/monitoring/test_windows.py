@@ -10,7 +10,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from higr.bundle import Bundle
-from higr.data.logs import PREDICTIONS
+from higr.data.logs import PREDICTIONS, is_sampled
 from higr.data.schemas import LABELLED_EVENTS, Feedback
 from higr.errors import BundleError
 from monitoring import windows
@@ -65,6 +65,30 @@ def test_other_versions_and_their_feedback_are_left_out_and_counted(
     window = current_window(bundle, logs.predictions, logs.feedback, Period())
     assert window.rows == {"predictions": 40, "feedback": 200}
     assert window.skipped == {"predictions.other-version": 30, "feedback.other-version": 150}
+
+
+def test_of_a_sampled_log_only_feedback_on_its_own_slates_counts(
+    bundle: Bundle, write: Write, traffic: Any
+) -> None:
+    """Else what other versions served, and was not logged, would count for this one."""
+    write(traffic(slates=40, seed=1))
+    logs = write(traffic(slates=30, seed=2), version="another")
+    kept = {1: 0, 2: 0}
+    for part in logs.predictions.iterdir():
+        table = pq.read_table(part)
+        mask = [is_sampled(name, 0.5) for name in table["request_id"].to_pylist()]
+        place = table.schema.get_field_index("sample_share")
+        table = table.set_column(place, table.schema.field(place), pa.array([0.5] * len(table)))
+        pq.write_table(table.filter(pa.array(mask)), part)
+        kept[int(part.name.split("-")[1])] += sum(mask)
+    assert 0 < kept[1] < 40
+    window = current_window(bundle, logs.predictions, logs.feedback, Period())
+    assert window.rows == {"predictions": kept[1], "feedback": 5 * kept[1]}
+    assert window.skipped == {
+        "predictions.other-version": kept[2],
+        "feedback.other-version": 5 * kept[2],
+        "feedback.not-sampled": 5 * (70 - kept[1] - kept[2]),
+    }
 
 
 def test_feedback_without_a_logged_slate_counts(bundle: Bundle, write: Write, traffic: Any) -> None:

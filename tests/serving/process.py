@@ -25,7 +25,11 @@ def free_port() -> int:
 
 
 class Server:
-    """Starts at once; `wait` returns when it answers."""
+    """Starts at once; `wait` returns when it answers.
+
+    Args:
+        within: a command that runs the one behind it in its own place.
+    """
 
     def __init__(
         self,
@@ -34,12 +38,13 @@ class Server:
         arguments: Sequence[str],
         port: int | None = None,
         environment: Mapping[str, str] | None = None,
+        within: Sequence[str] = (),
     ) -> None:
         self.port, self.model = port or free_port(), model
         self.log = folder / f"{model}-{self.port}-{time.monotonic_ns()}.log"
         with self.log.open("wb") as log:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "serving", *arguments, "--http-port", str(self.port)],
+                [*within, sys.executable, "-m", "serving", *arguments, "--http-port", str(self.port)],
                 cwd=REPOSITORY,
                 env={**_environment(), **(environment or {})},
                 stdout=log,
@@ -96,4 +101,6 @@ class Server:
 
 
 def _environment() -> dict[str, str]:
-    return {**os.environ, "OMP_NUM_THREADS": "1", "COLUMNS": "200", "TERM": "dumb"}
+    # feast sets it where it is imported, as in this process; no server of ours is started with it.
+    own = {name: value for name, value in os.environ.items() if name != "PROMETHEUS_MULTIPROC_DIR"}
+    return {**own, "OMP_NUM_THREADS": "1", "COLUMNS": "200", "TERM": "dumb"}

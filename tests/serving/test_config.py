@@ -12,6 +12,10 @@ def test_without_a_file_everything_is_as_it_is_by_itself(tmp_path: Path) -> None
     (tmp_path / "empty.yaml").write_text("")
     assert read_config(None) == read_config(tmp_path / "empty.yaml") == ServingConfig()
     assert ServingConfig().explore.share == 0
+    debug = ServingConfig().debug
+    assert (debug.explorer, debug.slate, debug.users) == (False, False, ())
+    logs = ServingConfig().logs
+    assert (logs.sample, logs.redact, logs.keep_days, logs.cloudevents_url) == (1, (), None, None)
 
 
 def test_what_is_written_holds(tmp_path: Path) -> None:
@@ -26,7 +30,26 @@ def test_what_is_written_holds(tmp_path: Path) -> None:
     [
         ("explore: {shared: 0.1}", r"explore\.shared: Extra inputs"),
         ("explore: {share: 2}", r"explore\.share: Input should be less than or equal to 1"),
+        ("debug: {explorer: maybe}", r"debug\.explorer: Input should be a valid boolean"),
+        ("debug: {users: ['']}", r"debug\.users\.0: String should have at least 1 character"),
         ("explore: [", "not YAML in line 1"),
+        ("auth: {token: x}", r"auth\.token: Extra inputs"),
+        ("limits: {connections: 0}", r"limits\.connections: Input should be greater than or equal to 1"),
+        ("logs: {sample: 0}", r"logs\.sample: Input should be greater than 0"),
+        (
+            "logs: {redact: [email]}",
+            r"logs\.redact\.0: Input should be 'user_id', 'surface' or 'context_digest'",
+        ),
+        ("logs: {key_file: k}", r"logs: key_file is for user_id in redact"),
+        ("logs: {keep_days: 0}", r"logs\.keep_days: Input should be greater than 0"),
+        ("logs: {cloudevents_url: 'ftp://h/'}", r"logs\.cloudevents_url: not a URL of http or https"),
+        ("logs: {cloudevents_url: 'http:///x'}", r"logs\.cloudevents_url: not a URL of http or https"),
+        ("logs: {cloudevents_url: 'http://[/'}", r"logs\.cloudevents_url: "),
+        ("logs: {cloudevents_url: 'http://h:port/'}", r"logs\.cloudevents_url: "),
+        (
+            "logs: {cloudevents_url: 'http://u:secret@h/'}",
+            r"a URL with a password; a configuration holds no s",
+        ),
         ("- explore", "the file: "),
     ],
 )

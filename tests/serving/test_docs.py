@@ -5,8 +5,13 @@ import re
 from pathlib import Path
 
 import typer
+import yaml
 
+from serving import cloud_events
 from serving.__main__ import app
+from serving.config import LogsConfig, ServingConfig, read_config
+from serving.debug_schemas import DebugSlate
+from serving.debug_views import HISTORY
 from serving.metrics import DECODING, SERVING
 from serving.policy_file import read_policy
 from serving.schemas import MAX_EVENTS, FeedbackRequest, PredictRequest, PredictResponse, parse
@@ -57,6 +62,39 @@ def test_the_limits_are_those_of_the_code() -> None:
     assert "a client's 500" in PAGE
     assert (MAX_STORED_HISTORY, MAX_HISTORY) == (10_000, 500)
     assert (MAX_INSTANCES, MAX_BODY_BYTES, MAX_EXCLUDED) == (32, 2 * 1024 * 1024, 1000)
+
+
+def test_the_debug_section_is_one_and_every_field_is_explained() -> None:
+    section = PAGE.split("## See why")[1].split("\n## ")[0]
+    text = re.search(r"```yaml\n(.*?)```", section, re.DOTALL)
+    assert text is not None
+    debug = ServingConfig.model_validate(yaml.safe_load(text[1])).debug
+    assert (debug.explorer, debug.slate, len(debug.users)) == (True, True, 3)
+    assert set(re.findall(r"^\| `([a-z_]+)` \| ", section, re.MULTILINE)) == set(DebugSlate.model_fields)
+    body = re.search(r"/debug/slate .*? -d '(\{.*?\})'", section)
+    assert body is not None
+    parse(PredictRequest, json.loads(body[1]))
+    assert f"latest first, at most {HISTORY}" in section
+
+
+def test_the_logs_section_is_one_and_every_field_is_explained(tmp_path: Path) -> None:
+    section = PAGE.split("## Logs and metrics")[1].split("## Features")[0]
+    text = re.search(r"```yaml\n(.*?)```", section, re.DOTALL)
+    assert text is not None
+    (tmp_path / "serving.yaml").write_text(text[1])
+    assert read_config(tmp_path / "serving.yaml").logs.sample == 0.1
+    rows = re.findall(r"^\| (`[a-z_`, ]+`) \|", section, re.MULTILINE)
+    named = {name for row in rows for name in re.findall(r"[a-z_]+", row) if not name.startswith("higr_")}
+    assert named >= set(LogsConfig.model_fields)
+    defaults = LogsConfig()
+    assert (
+        f"{defaults.part_rows:,} rows at most, and a row is in one after {defaults.part_seconds:.0f} sec"
+        in section
+    )
+    assert "growing pauses up to 10 s, for 5 minutes" in section
+    assert (cloud_events.LONGEST_PAUSE, cloud_events.PATIENCE, cloud_events.CLOSING_SECONDS) == (10, 300, 3)
+    for kind in (cloud_events.PREDICTION, cloud_events.FEEDBACK):
+        assert f"`{kind}`" in section
 
 
 def test_the_policy_is_one_and_every_kind_is_explained(tmp_path: Path) -> None:

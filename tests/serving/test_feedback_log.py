@@ -87,9 +87,8 @@ def test_ids_are_forgotten_in_the_end(tmp_path: Path, monkeypatch: pytest.Monkey
     log.close()
 
 
-def test_rows_do_not_wait_for_the_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(feedback_log, "SECONDS", 0.05)
-    log = FeedbackLog(tmp_path)
+def test_rows_do_not_wait_for_the_end(tmp_path: Path) -> None:
+    log = FeedbackLog(tmp_path, seconds=0.05)
     add(log, [event(1)])
     end = time.monotonic() + 30
     while not rows(tmp_path):
@@ -114,7 +113,7 @@ def test_a_part_that_could_not_be_written_is_written_later_and_once(
     log = FeedbackLog(tmp_path, lambda: failures.append(1))
     with monkeypatch.context() as patched:
 
-        def full(*_: Any) -> None:
+        def full(*_: Any, **__: Any) -> None:
             raise OSError(28, "No space left on device")
 
         patched.setattr(feedback_log, "write_table", full)
@@ -157,8 +156,7 @@ import asyncio, sys
 from pathlib import Path
 from serving import feedback_log
 from tests.serving.test_feedback_log import event
-feedback_log.SECONDS = 0.02
-log = feedback_log.FeedbackLog(Path(sys.argv[1]))
+log = feedback_log.FeedbackLog(Path(sys.argv[1]), seconds=0.02)
 async def send():
     for number in range(0, 1_000_000, 5):
         await log.add([event(number + n) for n in range(5)])

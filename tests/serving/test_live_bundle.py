@@ -117,3 +117,30 @@ def test_nothing_in_its_place_changes_nothing(watched: Watched, bundle: Bundle) 
 def test_the_first_one_has_to_be_right(tmp_path: Path) -> None:
     with pytest.raises(BundleError, match="is not a bundle"):
         LiveBundle(tmp_path, load)
+
+
+def test_a_bundle_outside_of_the_roots_is_refused(tmp_path: Path, bundle: Bundle, other: Bundle) -> None:
+    """At the start, and when the link moves; a link into a root is none the worse for where it lies."""
+    link = tmp_path / "current"
+    link.symlink_to(other.path)
+    roots = [tmp_path / "nowhere", bundle.path.parent]
+    with pytest.raises(BundleError, match="leads out of bundle_roots"):
+        LiveBundle(link, load, roots=roots)
+    link.unlink()
+    link.symlink_to(bundle.path)
+    live = LiveBundle(link, load, roots=roots)
+    link.unlink()
+    link.symlink_to(other.path)
+    assert not live._take()
+    assert live.served.version == bundle.version
+
+
+def test_a_file_of_a_bundle_outside_of_the_roots_is_refused(tmp_path: Path, bundle: Bundle) -> None:
+    copy = tmp_path / "root" / "copy"
+    shutil.copytree(bundle.path, copy)
+    LiveBundle(copy, load, roots=[tmp_path / "root"])
+    (copy / "catalog.parquet").unlink()
+    (copy / "catalog.parquet").symlink_to(bundle.path / "catalog.parquet")
+    LiveBundle(copy, load)
+    with pytest.raises(BundleError, match=r"catalog\.parquet leads out of bundle_roots"):
+        LiveBundle(copy, load, roots=[tmp_path / "root"])

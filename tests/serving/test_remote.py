@@ -78,6 +78,16 @@ def test_a_good_answer_is_read_and_all_that_was_asked_is_sent() -> None:
     assert ask_of(instance, POLICY, NOW) == ASK  # the other end sees what was asked
 
 
+def test_what_is_shown_with_each_request() -> None:
+    """Asked for each time: a token may change."""
+    tokens = iter(["Bearer first", "Bearer second"])
+    remote = RemotePredictor("127.0.0.1:1", lambda: {"authorization": next(tokens)})
+    for _ in range(2):
+        with pytest.raises(ConnectionError):
+            asyncio.run(remote.make([ASK], 1))
+    assert list(tokens) == []
+
+
 def test_a_rule_that_the_other_end_does_not_have() -> None:
     newer = replace(ASK, decision=replace(ASK.decision, rules=("no-a", "newer")))
     assert ask_of(instance_of(newer), POLICY, NOW) is None

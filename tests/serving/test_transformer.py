@@ -16,6 +16,7 @@ from prometheus_client import CollectorRegistry
 
 from higr.bundle import Bundle
 from higr.config import BatchConfig
+from higr.data.logs import PREDICTIONS, context_digest
 from higr.data.situation import situation_of
 from higr.slate import Slate, UserContext
 from serving.ask import Ask, Made, Refused
@@ -91,6 +92,7 @@ class Bench:
         explore: ExploreConfig | None = None,
         breaker: Breaker | None = None,
         crowd: int = 64,
+        disabled: frozenset[str] = frozenset(),
     ) -> Transformer:
         served = Served(
             version="own-version",
@@ -111,6 +113,7 @@ class Bench:
             log=self,  # type: ignore[arg-type]
             explore=explore or ExploreConfig(),
             breaker=breaker,
+            disabled=lambda: disabled,
         )
 
     def value(self, name: str, **labels: str) -> float | None:
@@ -491,6 +494,25 @@ def test_a_disabled_item_does_not_come_back(bench: Bench) -> None:
     assert predictor.asked[0].exclude == {"a", "b"}
 
 
+@pytest.mark.parametrize("script", [first_eligible, boom], ids=["higr", "baseline"])
+def test_what_the_store_has_disabled_is_on_no_rung(bench: Bench, script: Predict) -> None:
+    disabled = frozenset(bench.popular[:-3])
+    instance = {"user_id": "u", "slate_size": 4}
+    (prediction,) = bench.ask(Scripted(script), instance, disabled=disabled).predictions
+    assert {item.item_id for item in prediction.items} == set(bench.popular[-3:])
+
+
+def test_what_the_store_has_disabled_does_not_come_back_for_who_has_seen_everything(bench: Bench) -> None:
+    """Seen items fill a slate where too few others are left; disabled ones do not."""
+    context = {"item_ids": list(bench.popular), "feedback": [1] * len(bench.popular)}
+    instance = {"user_id": "u", "slate_size": 4, "context": context}
+    disabled = frozenset(bench.popular[:2])
+    (prediction,) = bench.ask(Scripted(first_eligible), instance, disabled=disabled).predictions
+    shown = {item.item_id for item in prediction.items}
+    assert len(shown) == 4
+    assert not shown & disabled
+
+
 def test_a_slate_longer_than_the_bundle_plans_is_refused(bench: Bench) -> None:
     with pytest.raises(RequestError, match=r"instances\[1\]\.slate_size: 11 is more than the 10 items"):
         bench.ask(Scripted(first_eligible), {"user_id": "u"}, {"user_id": "u", "slate_size": 11})
@@ -524,6 +546,58 @@ def test_the_log_has_one_row_a_slate_with_codes_whatever_the_source(bench: Bench
         ("2", "b", "baseline"),
     ]
     assert all(len(codes) == 3 for row in bench.rows for codes in row["semantic_ids"])
+
+
+def test_the_log_says_which_steps_a_slate_took_and_how_long(bench: Bench) -> None:
+    class AtSwitch:
+        position = "baseline"
+
+    own = {"context": {"item_ids": [SEEN], "feedback": [2]}}
+    bench.ask(Scripted(first_eligible), {"user_id": "a", **own}, {"user_id": "b", "surface": "home"})
+    bench.ask(Scripted(boom), {"user_id": "c", **own}, breaker=(breaker := Breaker(failures=1, seconds=60)))
+    bench.ask(Scripted(first_eligible), {"user_id": "d"}, breaker=breaker)
+    bench.ask(Scripted(first_eligible), {"user_id": "e"}, switch=AtSwitch())
+    steps = ("features_ms", "predictor_ms", "baseline_ms")
+    assert {r["user_id"]: [r[step] is not None for step in steps] for r in bench.rows} == {
+        "a": [False, True, False],  # brought its context
+        "b": [True, True, False],
+        "c": [False, True, True],  # the predictor failed
+        "d": [True, False, True],  # the breaker is open
+        "e": [True, False, True],
+    }
+    for row in bench.rows:
+        assert 0 < sum(row[step] or 0 for step in steps) <= row["latency_ms"]
+    assert [row["surface"] for row in bench.rows] == [None, "home", None, None, None]
+    assert set(bench.rows[0]) == set(PREDICTIONS.names)
+    bench.ask(
+        Scripted(lambda asks: [first_eligible(asks)[0], Refused("overloaded")]),
+        *({"user_id": u} for u in "fg"),
+    )
+    assert [row["baseline_ms"] is not None for row in bench.rows[-2:]] == [False, True]
+
+
+def test_a_context_that_cannot_be_logged_costs_a_row_and_not_the_answer(bench: Bench) -> None:
+    class Odd:
+        async def read(self, user_ids: Sequence[str], seconds: float) -> list[Known]:
+            return [Known(UserContext(user, (cast(str, None), SEEN), (2, 2))) for user in user_ids]
+
+    (prediction,) = bench.ask(Scripted(first_eligible), {"user_id": "u"}, features=Odd()).predictions
+    assert len(prediction.items) == 4
+    assert bench.rows == []
+    assert bench.value("higr_log_dropped_rows_total", sink="predictions") == 1
+
+
+def test_the_digest_is_of_what_the_model_was_given(bench: Bench) -> None:
+    predictor = Scripted(first_eligible)
+    bench.ask(predictor, {"user_id": "known"}, {"user_id": "other"}, features=Remembers())
+    bench.ask(predictor, {"user_id": "x", "context": {"item_ids": [SEEN], "feedback": [2]}})
+    assert [row["context_digest"] for row in bench.rows] == [
+        context_digest(ask.context) for ask in predictor.asked
+    ]
+    stored, empty, brought = (row["context_digest"] for row in bench.rows)
+    assert stored != empty
+    if predictor.asked[0].context.situation == predictor.asked[2].context.situation:  # no hour went by
+        assert stored == brought
 
 
 def test_the_real_predictor_decodes_together_what_is_asked_together(bench: Bench, bundle: Bundle) -> None:
