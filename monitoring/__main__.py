@@ -5,6 +5,7 @@ A verdict is data: exit code 0 whatever it says, 2 for bad input.
 
 import json
 import sys
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated
@@ -14,6 +15,8 @@ from rich.console import Console
 from rich.table import Column, Table
 
 from higr.errors import HigrError, InputError
+from higr.files import atomic_file
+from monitoring.alerting.settings import RuleSettings
 from monitoring.result import DriftResult
 
 STYLES = {"ok": "green", "no-data": "magenta", "watch": "yellow", "page": "bold red"}
@@ -84,24 +87,47 @@ def job(
     raise typer.Exit(watched(gateway, task, period, command))
 
 
+Settings = Annotated[
+    Path | None,
+    typer.Option("--config", help="YAML of what is to be other than usual; see docs/alerting.md."),
+]
+
+
 @app.command()
 def rules(
     out: Annotated[Path, typer.Option(help="Where the rule files go.")] = Path("monitoring/rules"),
-    config: Annotated[
-        Path | None, typer.Option(help="YAML of what is to be other than usual; see docs/alerting.md.")
-    ] = None,
+    config: Settings = None,
 ) -> None:
     """Write Prometheus' recording and alerting rules."""
-    from monitoring.alerting.files import write
+    from monitoring.alerting.files import documents
+
+    _write(documents, config, out)
+
+
+@app.command()
+def dashboards(
+    out: Annotated[Path, typer.Option(help="Where the JSON files go.")] = Path("monitoring/dashboards"),
+    config: Settings = None,
+) -> None:
+    """Write Grafana's dashboards."""
+    from monitoring.grafana.files import documents
+
+    _write(documents, config, out)
+
+
+def _write(documents: Callable[[RuleSettings], dict[str, str]], config: Path | None, out: Path) -> None:
+    """Each file aside, then renamed; its path on a line of its own."""
     from monitoring.alerting.settings import read_settings
 
-    settings = read_settings(config)
+    texts = documents(read_settings(config))
     try:
-        written = write(settings, out)
+        out.mkdir(parents=True, exist_ok=True)
+        for name, text in texts.items():
+            with atomic_file(out / name) as aside:
+                aside.write_text(text)
+            typer.echo(out / name)
     except OSError as error:
         raise InputError(f"{out} cannot be written ({error.strerror}); give another --out") from None
-    for path in written:
-        typer.echo(path)
 
 
 def _table(result: DriftResult) -> Table:

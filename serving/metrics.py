@@ -52,6 +52,8 @@ DECODING = (names.BATCHES, names.BATCHED, names.NOT_DECODED, names.IN_FLIGHT, na
 STARTING: tuple[tuple[names.Metric, tuple[str, ...]], ...] = (
     *((names.SHORT, (length,)) for length in ("short", "empty")),
     *((names.FEEDBACK_EVENTS, (outcome,)) for outcome in ("accepted", "repeated", "refused")),
+    *((names.PUSHED_EVENTS, (outcome,)) for outcome in ("pushed", "passed_over", "dropped")),
+    *((names.FEATURE_FAILURES, (work,)) for work in ("push", "item_status")),
     *((names.RESPONSES, ("slates", status)) for status in ("2xx", "4xx", "5xx")),
 )
 """Counts that are there from the beginning, as 0: a rule sees the first one as an increase."""

@@ -1,14 +1,12 @@
-"""Slates go out, but HiGR does not make them, or makes them without knowing the user."""
+"""Slates go out, but HiGR does not make them."""
 
 from higr import metrics as m
 from monitoring.alerting.promql import Promql
-from monitoring.alerting.recording import DEGRADED_SHARE, FALLBACK_SHARE, SLATES_RATE
+from monitoring.alerting.recording import FALLBACK_SHARE, SLATES_RATE
 from monitoring.alerting.rule import Alert, Group
 from monitoring.alerting.settings import RuleSettings
 from monitoring.alerting.times import MINUTE
 
-UNEXPECTED = 'reason!~"unknown_user|no_store|overloaded"'
-"""Other reasons of `higr_degraded_requests` say nothing of the store: visitors, none configured, load."""
 NOT_SWITCHED = 'reason!="switch"'
 POPULAR = 'source="popular"'
 NO_CROWD = 'reason!="overloaded"'
@@ -16,7 +14,6 @@ CLOSED = 'state="closed"'
 
 
 def fallback(settings: RuleSettings) -> Group:
-    """Slates go out, but HiGR does not make them."""
     q = Promql(settings)
     return Group(
         "higr-fallback",
@@ -89,19 +86,6 @@ def fallback(settings: RuleSettings) -> Group:
                 description="{{ $value | humanizePercentage }} of what the decoder was asked for was given "
                 "up.",
                 runbook="fallback",
-                dashboard="higr-serving",
-            ),
-            Alert(
-                "HigrDegraded",
-                f"{q.of(DEGRADED_SHARE, UNEXPECTED)} > 0.1",
-                severity="watch",
-                team="serving",
-                cause="features",
-                wait=10 * MINUTE,
-                summary="Slates are made without the users' features: they are not personal.",
-                description="{{ $value | humanizePercentage }} of slates had no fresh features, for reason "
-                "{{ $labels.reason }}.",
-                runbook="features",
                 dashboard="higr-serving",
             ),
         ),

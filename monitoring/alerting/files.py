@@ -1,19 +1,33 @@
 """The rules as files: `monitoring/rules` holds those of the default settings."""
 
 from collections.abc import Callable
-from pathlib import Path
 
 import yaml
 
-from higr.files import atomic_file
-from monitoring.alerting import availability, budgets, drift, fallback, jobs, levers, logs, recording
+from monitoring.alerting import (
+    availability,
+    budgets,
+    drift,
+    fallback,
+    features,
+    jobs,
+    levers,
+    logs,
+    recording,
+)
 from monitoring.alerting.rule import Group, rendered
 from monitoring.alerting.settings import RuleSettings
 
 FILES: dict[str, tuple[Callable[[RuleSettings], Group], ...]] = {
     "recording.yaml": (recording.recording,),
     "budgets.yaml": (budgets.budgets,),
-    "serving.yaml": (availability.availability, fallback.fallback, levers.levers, logs.logs),
+    "serving.yaml": (
+        availability.availability,
+        fallback.fallback,
+        features.features,
+        levers.levers,
+        logs.logs,
+    ),
     "drift.yaml": (drift.drift, jobs.jobs),
 }
 HEADER = "# Written by `python -m monitoring rules`; change monitoring/alerting, or give it a --config.\n"
@@ -35,14 +49,3 @@ def documents(settings: RuleSettings) -> dict[str, str]:
         )
         for name, makers in FILES.items()
     }
-
-
-def write(settings: RuleSettings, out: Path) -> list[Path]:
-    """All files, each written aside and renamed."""
-    out.mkdir(parents=True, exist_ok=True)
-    written = []
-    for name, text in documents(settings).items():
-        with atomic_file(out / name) as aside:
-            aside.write_text(text)
-        written.append(out / name)
-    return written

@@ -1,4 +1,4 @@
-"""Files that people and jobs move while it serves: switch, policy, bundle."""
+"""Files that people and jobs move while it serves: switch, policy, tokens, bundle."""
 
 from higr import metrics as m
 from monitoring.alerting.promql import Promql
@@ -11,7 +11,7 @@ ON_HIGR = 'position="higr"'
 
 
 def levers(settings: RuleSettings) -> Group:
-    """Files that people and jobs move while it serves: switch, policy, bundle."""
+    """Files that people and jobs move while it serves: switch, policy, tokens, bundle."""
     q = Promql(settings)
     return Group(
         "higr-levers",
@@ -90,6 +90,18 @@ def levers(settings: RuleSettings) -> Group:
                 summary="The policy has expired: nothing is sold any more; everything else still holds.",
                 description="At least one process serves under a policy whose `expires` has passed.",
                 runbook="policy",
+                dashboard="higr-serving",
+            ),
+            Alert(
+                "HigrTokensUnreadable",
+                f"{q.increase(m.TOKEN_ERRORS, 10 * MINUTE)} > 0",
+                severity="page",
+                team="serving",
+                cause="tokens",
+                summary="New tokens were not taken: a token that was to be shut out still opens the door.",
+                description="{{ $value | humanize }} changes of a file of tokens could not be taken in "
+                "10 minutes; the last ones stay.",
+                runbook="tokens",
                 dashboard="higr-serving",
             ),
             Alert(

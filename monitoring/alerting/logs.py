@@ -20,14 +20,25 @@ def logs(settings: RuleSettings) -> Group:
         (
             Alert(
                 "HigrLogFailures",
-                f"{q.increase(m.LOG_FAILURES, 10 * MINUTE)} > 0",
+                f"{q.increase(m.LOG_FAILURES, 10 * MINUTE, by='sink')} > 0",
                 severity="watch",
                 team="serving",
                 cause="logs",
                 wait=5 * MINUTE,
                 summary="Logs of slates or feedback cannot be written: drift and the next training run will "
                 "not see them.",
-                description="{{ $value | humanize }} writes failed in 10 minutes.",
+                description="{{ $value | humanize }} writes of {{ $labels.sink }} failed in 10 minutes.",
+                runbook="logs",
+                dashboard="higr-serving",
+            ),
+            Alert(
+                "HigrLogRowsLost",
+                f"{q.increase(m.LOG_DROPPED, 10 * MINUTE, by='sink')} > 0",
+                severity="watch",
+                team="serving",
+                cause="logs",
+                summary="Rows of a log are lost for good: drift and the next training run will miss them.",
+                description="{{ $value | humanize }} rows of {{ $labels.sink }} were lost in 10 minutes.",
                 runbook="logs",
                 dashboard="higr-serving",
             ),

@@ -21,7 +21,7 @@ from prometheus_client import CollectorRegistry, start_http_server
 
 from higr import metrics as names
 from monitoring import jobs
-from monitoring.alerting.files import write
+from monitoring.alerting.files import documents
 from monitoring.alerting.settings import RuleSettings
 from monitoring.exporter import registry as drift_registry
 from monitoring.result import ColumnDrift, DriftResult, Verdict, WindowSummary
@@ -175,7 +175,9 @@ class World:
             alertmanager(folder, alertmanager_config(folder, self.inbox))
         )
         settings = RuleSettings(runbooks=RUNBOOKS, time_scale=FASTER, drift_period_seconds=86_400)
-        write(settings, folder / "rules")
+        (folder / "rules").mkdir()
+        for name, text in documents(settings).items():
+            (folder / "rules" / name).write_text(text)
         targets = {
             "higr-serving": f"127.0.0.1:{self.service.server.server_port}",
             "higr-drift": f"127.0.0.1:{drift.server_port}",

@@ -203,7 +203,7 @@ def test_a_label_that_a_metric_lacks_cannot_be_written() -> None:
 
 
 def test_a_page_is_worth_waking_somebody() -> None:
-    """What may page: users have no slate, a wrong one, or a lever does not work. Anything else waits for day."""
+    """What may page: users have no slate or a wrong one, events are lost, a lever does not work."""
     pages = {
         rule.name
         for group in groups(RuleSettings())
@@ -212,6 +212,7 @@ def test_a_page_is_worth_waking_somebody() -> None:
     }
     assert pages == {
         "HigrServingDown", "HigrNoRequests", "HigrServerErrors", "HigrEmptySlates", "HigrMostlyFallback",
-        "HigrBaselineFailing", "HigrSwitchUnreadable", "HigrPolicyUnreadable", "HigrFeedbackRefused",
+        "HigrBaselineFailing", "HigrSwitchUnreadable", "HigrPolicyUnreadable", "HigrTokensUnreadable",
+        "HigrFeedbackRefused",
         "HigrFallbackBudget", "HigrLatencyBudget", "HigrErrorBudget", "HigrDriftPage", "HigrDriftTrip",
     }  # fmt: skip
