@@ -28,7 +28,7 @@ class Metric:
 
 
 LATENCY_BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.3, 0.5, 1.0, 2.5)
-"""0.3 is serving's deadline where nothing else is said: the share of slates in time is counted, not estimated."""
+"""0.3 is serving's deadline where nothing else is said: what is late is counted, not estimated."""
 
 
 SLATES = Metric(

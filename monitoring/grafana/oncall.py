@@ -27,8 +27,8 @@ def oncall(settings: RuleSettings) -> Board:
                 (
                     Panel(
                         "What fires",
-                        "Alerts that fire now. severity page: now; watch: in daylight. docs/alerting.md leads "
-                        "to each one's runbook.",
+                        "Alerts that fire now. severity page: now; watch: in daylight. docs/alerting.md "
+                        "leads to each one's runbook.",
                         (Query(firing),),
                         kind="table",
                         width=12,
