@@ -27,7 +27,9 @@ class Metric:
     buckets: tuple[float, ...] = ()
 
 
-LATENCY_BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5)
+LATENCY_BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.3, 0.5, 1.0, 2.5)
+"""0.3 is serving's deadline where nothing else is said: what is late is counted, not estimated."""
+
 
 SLATES = Metric(
     "higr_slates",
@@ -40,6 +42,18 @@ REJECTED = Metric(
 )
 REQUEST_SECONDS = Metric(
     "higr_request_seconds", "histogram", "Time from request to slate.", ("source",), LATENCY_BUCKETS
+)
+RESPONSES = Metric(
+    "higr_http_responses",
+    "counter",
+    "Answers over HTTP, by endpoint (slates, feedback, decode) and class of the status: 2xx, 4xx or 5xx.",
+    ("endpoint", "status"),
+)
+SHORT = Metric(
+    "higr_short_slates",
+    "counter",
+    "Slates with fewer items than were asked for: short, or empty.",
+    ("length",),
 )
 STEP_SECONDS = Metric(
     "higr_step_seconds",
@@ -146,6 +160,24 @@ DRIFT_VERDICT = Metric(
 DRIFT_ROWS = Metric("higr_drift_rows", "gauge", "Rows compared.", ("window", "table"))
 DRIFT_RUN = Metric(
     "higr_drift_last_run_timestamp_seconds", "gauge", "When the drift job last ended, Unix seconds."
+)
+
+JOB_SUCCESS = Metric(
+    "higr_job_last_success_timestamp_seconds",
+    "gauge",
+    "When a scheduled job last ended well, Unix seconds.",
+    ("task",),
+)
+JOB_PERIOD = Metric("higr_job_period_seconds", "gauge", "How often a job is meant to run.", ("task",))
+JOB_SECONDS = Metric("higr_job_last_duration_seconds", "gauge", "How long its last run took.", ("task",))
+JOB_EXIT_CODE = Metric(
+    "higr_job_last_exit_code", "gauge", "Exit code of its last run; 0 is well, 2 bad input.", ("task",)
+)
+JOB_FIGURE = Metric(
+    "higr_job_figure",
+    "gauge",
+    "A figure that a job printed when it last ended well, such as a loss or a hit rate.",
+    ("task", "figure"),
 )
 
 METRICS = tuple(value for value in tuple(globals().values()) if isinstance(value, Metric))

@@ -1,7 +1,11 @@
-"""`python -m monitoring drift | export`. A verdict is data: exit code 0 whatever it says, 2 for bad input."""
+"""`python -m monitoring ...`: one command a job of monitoring.
+
+A verdict is data: exit code 0 whatever it says, 2 for bad input.
+"""
 
 import json
 import sys
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated
@@ -11,6 +15,8 @@ from rich.console import Console
 from rich.table import Column, Table
 
 from higr.errors import HigrError, InputError
+from higr.files import atomic_file
+from monitoring.alerting.settings import RuleSettings
 from monitoring.result import DriftResult
 
 STYLES = {"ok": "green", "no-data": "magenta", "watch": "yellow", "page": "bold red"}
@@ -66,6 +72,62 @@ def export(
         raise InputError(
             f"cannot listen on {address}:{port} ({error.strerror}); choose another --port"
         ) from None
+
+
+@app.command()
+def job(
+    task: Annotated[str, typer.Option(help="Name of the job, such as features, drift or train.")],
+    period: Annotated[float, typer.Option(help="Seconds between two runs, as scheduled.")],
+    gateway: Annotated[str, typer.Option(help="HOST:PORT or URL of the Pushgateway.")],
+    command: Annotated[list[str], typer.Argument(help="What to run, after --.")],
+) -> None:
+    """Run a command and tell a Pushgateway how it ended; ends as the command does."""
+    from monitoring.jobs import watched
+
+    raise typer.Exit(watched(gateway, task, period, command))
+
+
+Settings = Annotated[
+    Path | None,
+    typer.Option("--config", help="YAML of what is to be other than usual; see docs/alerting.md."),
+]
+
+
+@app.command()
+def rules(
+    out: Annotated[Path, typer.Option(help="Where the rule files go.")] = Path("monitoring/rules"),
+    config: Settings = None,
+) -> None:
+    """Write Prometheus' recording and alerting rules."""
+    from monitoring.alerting.files import documents
+
+    _write(documents, config, out)
+
+
+@app.command()
+def dashboards(
+    out: Annotated[Path, typer.Option(help="Where the JSON files go.")] = Path("monitoring/dashboards"),
+    config: Settings = None,
+) -> None:
+    """Write Grafana's dashboards."""
+    from monitoring.grafana.files import documents
+
+    _write(documents, config, out)
+
+
+def _write(documents: Callable[[RuleSettings], dict[str, str]], config: Path | None, out: Path) -> None:
+    """Each file aside, then renamed; its path on a line of its own."""
+    from monitoring.alerting.settings import read_settings
+
+    texts = documents(read_settings(config))
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        for name, text in texts.items():
+            with atomic_file(out / name) as aside:
+                aside.write_text(text)
+            typer.echo(out / name)
+    except OSError as error:
+        raise InputError(f"{out} cannot be written ({error.strerror}); give another --out") from None
 
 
 def _table(result: DriftResult) -> Table:

@@ -24,6 +24,8 @@ SERVING = (
     names.SLATES,
     names.REJECTED,
     names.REQUEST_SECONDS,
+    names.RESPONSES,
+    names.SHORT,
     names.STEP_SECONDS,
     names.CATEGORY_DIVERSITY,
     names.PREFIX_SHARE,
@@ -47,6 +49,15 @@ SERVING = (
 DECODING = (names.BATCHES, names.BATCHED, names.NOT_DECODED, names.IN_FLIGHT, names.WAITING)
 """What a process that decodes exposes beside them."""
 
+STARTING: tuple[tuple[names.Metric, tuple[str, ...]], ...] = (
+    *((names.SHORT, (length,)) for length in ("short", "empty")),
+    *((names.FEEDBACK_EVENTS, (outcome,)) for outcome in ("accepted", "repeated", "refused")),
+    *((names.PUSHED_EVENTS, (outcome,)) for outcome in ("pushed", "passed_over", "dropped")),
+    *((names.FEATURE_FAILURES, (work,)) for work in ("push", "item_status")),
+    *((names.RESPONSES, ("slates", status)) for status in ("2xx", "4xx", "5xx")),
+)
+"""Counts that are there from the beginning, as 0: a rule sees the first one as an increase."""
+
 
 class Metrics:
     """One collector a metric, registered where KServe's `/metrics` looks (the default registry)."""
@@ -61,6 +72,8 @@ class Metrics:
         self._bundle: str | None = None
         for metric in SERVING:
             self._register(metric, registry)
+        for metric, labels in STARTING:
+            self._counters[metric.name].labels(*labels)
 
     def count(self, metric: names.Metric, *labels: str, times: int = 1) -> None:
         counter = self._counters[metric.name]

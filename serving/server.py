@@ -29,6 +29,7 @@ from serving.guard import Guard
 from serving.metrics import Metrics
 from serving.openapi import document
 from serving.remote import ask_of, response_of
+from serving.responses import Responses
 from serving.routes import inference_router
 from serving.schemas import (
     FeedbackEvent,
@@ -185,10 +186,16 @@ def serve(
     app.add_middleware(
         Guard, max_bytes=max_body_bytes, on_too_large=lambda: metrics.count(names.REJECTED, "body")
     )
-    if tokens is not None:  # last, so that it comes first
+    if tokens is not None:  # behind what follows alone, so that it comes before all else
         app.add_middleware(
             Auth, tokens=tokens, on_refused=lambda: metrics.count(names.REJECTED, "authorization")
         )
+    # Last, so that it comes first and sees every answer.
+    app.add_middleware(
+        Responses,
+        model="slates" if isinstance(model, PublicModel) else "decode",
+        count=lambda endpoint, status: metrics.count(names.RESPONSES, endpoint, status),
+    )
     server.start([model])
 
 

@@ -282,6 +282,8 @@ class Transformer:
         trace.get_current_span().add_event(
             "slate", {"source": answer.source, "reason": answer.reason or "", "model_version": version}
         )
+        if len(prediction.items) < job.ask.slate_size:
+            self._metrics.count(names.SHORT, "short" if prediction.items else "empty")
         self._show_variety(prediction)
         self._metrics.observe(names.REQUEST_SECONDS, seconds, answer.source)
         if job.known.degraded is not None:

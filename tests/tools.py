@@ -20,6 +20,17 @@ PLACES: dict[str, tuple[Path, str]] = {
     "helm3": (TOOLS / "helm3", "run make system-deps"),
     "kubectl": (TOOLS / "kubectl", "run make system-deps"),
     "chromium": (Path(shutil.which("chromium") or "chromium"), "run make system-deps"),
+    "prometheus": (Path(shutil.which("prometheus") or "prometheus"), "run make system-deps"),
+    "promtool": (Path(shutil.which("promtool") or "promtool"), "run make system-deps"),
+    "alertmanager": (
+        Path(shutil.which("prometheus-alertmanager") or "prometheus-alertmanager"),
+        "run make system-deps",
+    ),
+    "amtool": (Path(shutil.which("amtool") or "amtool"), "run make system-deps"),
+    "pushgateway": (
+        Path(shutil.which("prometheus-pushgateway") or "prometheus-pushgateway"),
+        "run make system-deps",
+    ),
     "redis-server": (Path(shutil.which("redis-server") or "redis-server"), "run make system-deps"),
     "kube-tools": (SHARED / "tools" / "crd_schema.py", "the contract tools lie beside the repository"),
     "crds": (SHARED / "schemas", "the platform's CRDs lie beside the repository"),

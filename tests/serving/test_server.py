@@ -212,6 +212,24 @@ def test_good_bodies_are_taken_whatever_their_content_type(embedded: Server, con
     assert len(answer.json()["predictions"][0]["items"]) == 5
 
 
+def test_answers_are_counted_by_status_and_health_is_not(embedded: Server) -> None:
+    def counts() -> dict[str, float]:
+        metrics = embedded.metrics()
+        return {
+            status: metrics[
+                "higr_http_responses_total", frozenset({("endpoint", "slates"), ("status", status)})
+            ]
+            for status in ("2xx", "4xx", "5xx")
+        }
+
+    before = counts()
+    embedded.predict({"user_id": "u"})
+    assert embedded.post({"instances": 5}).status_code == 400
+    assert embedded.ready()
+    after = counts()
+    assert {status: after[status] - before[status] for status in after} == {"2xx": 1, "4xx": 1, "5xx": 0}
+
+
 def test_without_a_folder_there_is_no_feedback(servers: dict[str, Server]) -> None:
     assert servers["transformer"].client.post("/v1/feedback", json={"events": []}).status_code == 404
 

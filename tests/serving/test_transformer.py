@@ -529,6 +529,14 @@ def test_excluding_everything_is_an_empty_slate_not_an_error(bench: Bench) -> No
             predictor, {"user_id": "u", "constraints": {"exclude_items": everything[2:]}}
         ).predictions
         assert {item.item_id for item in prediction.items} == set(everything[:2])
+    assert bench.value("higr_short_slates_total", length="empty") == 2
+    assert bench.value("higr_short_slates_total", length="short") == 2
+
+
+def test_a_whole_slate_is_not_counted_as_short(bench: Bench) -> None:
+    bench.ask(Scripted(first_eligible), {"user_id": "u"})
+    assert bench.value("higr_short_slates_total", length="empty") == 0
+    assert bench.value("higr_short_slates_total", length="short") == 0
 
 
 def test_the_log_has_one_row_a_slate_with_codes_whatever_the_source(bench: Bench) -> None:

@@ -1,0 +1,1 @@
+"""Rules for Prometheus, made from `higr.metrics`; written by `python -m monitoring rules`."""

@@ -1,0 +1,1 @@
+"""Dashboards for Grafana, made from `higr.metrics`; written by `python -m monitoring dashboards`."""
