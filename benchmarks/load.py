@@ -7,6 +7,7 @@ and a latency is counted from the time a request was due, so that a stall costs 
 import asyncio
 import random
 import time
+import uuid
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -31,6 +32,7 @@ class Answer:
     source, reason: who made the slate, and why it was not HiGR.
     version: of the bundle.
     degraded: without fresh features.
+    request_id: as it was sent.
     """
 
     due: float
@@ -41,6 +43,7 @@ class Answer:
     reason: str | None = None
     version: str = ""
     degraded: bool = False
+    request_id: str = ""
 
     @property
     def failed(self) -> bool:
@@ -59,7 +62,7 @@ class Load:
     def __init__(self, urls: Sequence[str], size: int, users: Sequence[str], seed: int) -> None:
         self._urls, self._size, self._users = list(urls), size, users
         self._random = random.Random(seed)
-        self._next = 0
+        self._run, self._asked, self._next = uuid.uuid4().hex[:8], 0, 0
 
     async def open(
         self, rps: float, seconds: float, at: Sequence[tuple[float, Callable[[], Any]]] = ()
@@ -98,7 +101,10 @@ class Load:
             return [answer for row in rows for answer in row], time.perf_counter() - begun
 
     async def _ask(self, session: aiohttp.ClientSession, begun: float, due: float) -> Answer:
-        body = {"instances": [{"user_id": self._random.choice(self._users), "slate_size": self._size}]}
+        self._asked += 1
+        request_id = f"{self._run}-{self._asked}"
+        instance = {"user_id": self._random.choice(self._users), "slate_size": self._size}
+        body = {"instances": [instance | {"request_id": request_id}]}
         status, answer = 0, None
         for _ in self._urls:
             self._next += 1
@@ -123,6 +129,7 @@ class Load:
             prediction["fallback_reason"],
             prediction["model_version"],
             prediction["degraded"],
+            request_id,
         )
 
 

@@ -10,6 +10,7 @@ A bundle of size `small` (5 million parameters, slates of ten), features in SQLi
     features    one user's features, read as the transformer reads them
     fallback    the switch on baseline: slates of the incumbent
     faults      what `benchmarks.serving_faults` breaks and heals, at a third of the saturation
+    fuzz        bodies and bytes that no client should send (`benchmarks.serving_fuzz`)
 
 Writes benchmarks/results/serving.json and .md. Client and server share the machine's cores.
 """
@@ -19,8 +20,8 @@ import asyncio
 import shutil
 import sys
 import time
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -34,8 +35,9 @@ from rich.progress import track
 from benchmarks import pages
 from benchmarks.load import Load, summary
 from benchmarks.machine import machine
-from benchmarks.serving_faults import DEADLINE_MS, Stand, faults, measure
-from benchmarks.serving_world import Process, Redis, World, make_world
+from benchmarks.serving_faults import DEADLINE_MS, Stand, faults, measure, unlogged
+from benchmarks.serving_fuzz import fuzz
+from benchmarks.serving_world import Process, Redis, World, free_port, make_world
 from higr.decode.recommender import HiGRRecommender
 from higr.decode.request import SlateRequest
 from higr.errors import HigrError
@@ -54,14 +56,16 @@ class Preset:
     load: seconds a row of the load table.
     asked: requests, one at a time, of the other tables.
     fault: seconds a fault.
+    inputs: of the fuzz.
     """
 
     load: float
     asked: int
     fault: float
+    inputs: int
 
 
-PRESETS = {"full": Preset(60, 2000, 24), "quick": Preset(8, 300, 10)}
+PRESETS = {"full": Preset(60, 2000, 24, 20_000), "quick": Preset(8, 300, 10, 1_000)}
 
 
 def main() -> None:
@@ -79,8 +83,7 @@ def main() -> None:
     try:
         world = make_world(arguments.work / "world")
         if arguments.only:
-            for row in fault_rows(world, arguments.work, preset, arguments.only):
-                print(row)  # noqa: T201
+            Console().print(faults_and_logs(world, arguments.work, preset, arguments.only))
             return
         document = {"machine": machine(threads=1), "preset": arguments.preset}
         document |= measured(world, arguments.work, preset)
@@ -105,8 +108,18 @@ def measured(world: World, work: Path, preset: Preset) -> dict[str, Any]:
                 }
                 made["load"] += load_rows(world, process, store, preset)
                 made["overhead"][store] |= fallback(world, process, folder, preset)
-    made["faults"] = list(fault_rows(world, work, preset))
-    return made
+        found = fuzz_row(world, folder, features, preset)
+    return made | faults_and_logs(world, work, preset) | {"fuzz": found}
+
+
+def fuzz_row(world: World, folder: Path, features: Path, preset: Preset) -> dict[str, int]:
+    """Over HTTP and gRPC, feedback too."""
+    grpc_port = free_port()
+    extra = ["--grpc-port", str(grpc_port), "--feedback-dir", str(folder / "feedback")]
+    with _process(world, folder, features, extra) as process:
+        process.wait()
+        found = fuzz(process.port, preset.inputs, grpc_port=grpc_port)
+    return {name: found[name] for name in ("inputs", "server_errors", "hangs", "leaks", "unnamed")}
 
 
 @contextmanager
@@ -126,7 +139,7 @@ def _redis(folder: Path) -> Iterator[Redis]:
 
 
 @contextmanager
-def _process(world: World, folder: Path, features: Path) -> Iterator[Process]:
+def _process(world: World, folder: Path, features: Path, extra: Sequence[str] = ()) -> Iterator[Process]:
     """Transformer and predictor in one process."""
     (folder / "switch").write_text("auto")
     process = Process(
@@ -135,7 +148,7 @@ def _process(world: World, folder: Path, features: Path) -> Iterator[Process]:
         [
             *["--bundle", str(world.bundle.path), "--features", str(features)],
             *["--log-dir", str(folder / "predictions"), "--switch", str(folder / "switch")],
-            *["--deadline-ms", str(DEADLINE_MS)],
+            *["--deadline-ms", str(DEADLINE_MS), *extra],
         ],
     ).start()
     try:
@@ -201,20 +214,32 @@ def overhead(world: World, process: Process, features: Path, preset: Preset) -> 
     return found | {"service_over_decoder": float(np.median(ratios))}
 
 
-def fault_rows(
+def faults_and_logs(
     world: World, work: Path, preset: Preset, only: list[str] | None = None
-) -> Iterator[dict[str, Any]]:
+) -> dict[str, Any]:
     """One fault after the other on the same processes: what one leaves behind the next one meets."""
     other = world.bundle_of("other", seed=1)
-    with _fresh(work / "faults") as folder, _redis(folder) as redis, ExitStack() as stack:
+    rows: list[dict[str, Any]] = []
+    answered: set[str] = set()
+    with _fresh(work / "faults") as folder, _redis(folder) as redis:
         stand = Stand(world, folder, redis, world.store(folder / "features", redis.url))
-        stack.callback(stand.close)
-        load = Load([replica.url for replica in stand.replicas], world.size, world.users, seed=0)
-        answers, seconds = asyncio.run(load.closed(CONNECTIONS, preset.fault / 2))
-        rps = FAULT_SHARE * sum(answer.source == "higr" for answer in answers) / seconds
-        planned = [fault for fault in faults(stand, other) if only is None or fault.name in only]
-        for seed, fault in enumerate(track(planned, "faults", disable=not sys.stderr.isatty())):
-            yield measure(stand, fault, rps, preset.fault, seed)
+        try:
+            load = Load([replica.url for replica in stand.replicas], world.size, world.users, seed=0)
+            answers, seconds = asyncio.run(load.closed(CONNECTIONS, preset.fault / 2))
+            rps = FAULT_SHARE * sum(answer.source == "higr" for answer in answers) / seconds
+            planned = [fault for fault in faults(stand, other) if only is None or fault.name in only]
+            for seed, fault in enumerate(track(planned, "faults", disable=not sys.stderr.isatty())):
+                row, ids = measure(stand, fault, rps, preset.fault, seed)
+                rows.append(row)
+                answered |= ids
+        finally:
+            stand.close()
+        lost = unlogged(stand, answered)
+        sent = answered - stand.sink.taken
+    return {
+        "faults": rows,
+        "logs": {"answered": len(answered), "not_logged": len(lost), "not_sent_to_the_sink": len(sent)},
+    }
 
 
 def _head(document: dict[str, Any]) -> str:
@@ -266,7 +291,15 @@ def _tables(document: dict[str, Any]) -> pages.Tables:
             for row in document["faults"]
         ),
     ]
-    return [("Load", load), ("One request at a time", overhead), ("Faults", faults)]
+    fuzz = [tuple(document["fuzz"]), tuple(f"{count:,}" for count in document["fuzz"].values())]
+    logs = [tuple(document["logs"]), tuple(f"{count:,}" for count in document["logs"].values())]
+    return [
+        ("Load", load),
+        ("One request at a time", overhead),
+        ("Faults", faults),
+        ("Requests of the faults in the logs", logs),
+        ("Fuzz", fuzz),
+    ]
 
 
 def _shares(sources: dict[str, int]) -> str:

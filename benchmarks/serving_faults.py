@@ -13,19 +13,23 @@ import resource
 import shutil
 import signal
 import socket
+import struct
+import subprocess
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
 import httpx
 
 from benchmarks.load import Answer, Load, summary
-from benchmarks.serving_world import Process, Redis, World, write_config
+from benchmarks.serving_world import Process, Redis, World, free_port, write_config
 from higr.bundle import Bundle
+from higr.files import read_table
 from serving.guard import MAX_BODY_BYTES
 
 DEADLINE_MS = 300
@@ -42,6 +46,7 @@ class Fault:
     users: who asks, where it is not the known users.
     well: an answer as it is when nothing is wrong.
     stretch: times the usual length of a run; healing that starts a process takes seconds.
+    processes: that are asked, where it is not the replicas.
     """
 
     name: str
@@ -50,6 +55,64 @@ class Fault:
     users: Sequence[str] = ()
     well: Callable[[Answer], bool] = lambda answer: answer.source == "higr" and not answer.degraded
     stretch: float = 1.0
+    processes: Sequence[Process] = ()
+
+
+class Sink:
+    """Takes CloudEvents, as long as it is there."""
+
+    def __init__(self) -> None:
+        self.port = free_port()
+        self.taken: set[str] = set()
+        self._server: ThreadingHTTPServer | None = None
+        self.start()
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}/"
+
+    def start(self) -> None:
+        taken = self.taken
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_POST(self) -> None:
+                events = json.loads(self.rfile.read(int(self.headers["content-length"])))
+                taken.update(event["id"] for event in events)
+                self.send_response(204)
+                self.end_headers()
+
+            def log_message(self, *_: object) -> None:
+                pass
+
+        self._server = ThreadingHTTPServer(("127.0.0.1", self.port), Handler)
+        threading.Thread(target=self._server.serve_forever, daemon=True).start()
+
+    def stop(self) -> None:
+        server, self._server = self._server, None
+        if server is not None:
+            server.shutdown()
+            server.server_close()
+
+
+class Clock:
+    """The wall clock of processes that were started with `environment`; their monotonic one goes on."""
+
+    SOURCE = Path(__file__).with_name("clock_shift.c")
+
+    def __init__(self, folder: Path) -> None:
+        self._library, self._file = folder / "clock_shift.so", folder / "clock"
+        self._file.write_bytes(bytes(8))
+        compiler = ["cc", "-O2", "-shared", "-fPIC", "-o", str(self._library), str(self.SOURCE), "-ldl"]
+        subprocess.run(compiler, check=True)
+
+    @property
+    def environment(self) -> dict[str, str]:
+        return {"LD_PRELOAD": str(self._library), "CLOCK_SHIFT_FILE": str(self._file)}
+
+    def move(self, shift: timedelta) -> None:
+        """So far ahead of what it is."""
+        with self._file.open("r+b") as file:  # the processes have it mapped
+            file.write(struct.pack("q", int(shift.total_seconds())))
 
 
 class Wire:
@@ -132,8 +195,11 @@ class Stand:
     predictor: Process = field(init=False)
     replicas: list[Process] = field(init=False)
     wire: Wire = field(init=False)
+    stale: Process = field(init=False)
+    jumpy: Process = field(init=False)
 
     def __post_init__(self) -> None:
+        self.sink, self.clock = Sink(), Clock(self.folder)
         self.link = self.folder / "current"
         self.switch, self.policy = self.folder / "switch", self.folder / "policy.yaml"
         self.point(self.world.bundle.path)
@@ -143,11 +209,25 @@ class Stand:
         self.predictor = Process(self.folder, "higr-predictor", [*common, "--role", "predictor"]).start()
         self.predictor.wait()
         self.wire = Wire(self.predictor.port)
-        self.replicas = [self._transformer(common, number).start() for number in range(2)]
-        for replica in self.replicas:
-            replica.wait()
+        sent = {"logs": {"cloudevents_url": self.sink.url, "cloudevents_mode": "batch"}}
+        old = {"features": {"max_age_seconds": {"user_context": 1}}}
+        self.replicas = [self._transformer(common, number, sent) for number in range(2)]
+        self.stale = self._transformer(common, 2, old)
+        self.jumpy = self._transformer(common, 3, {}, self.clock.environment)
+        for process in self.transformers:
+            process.start().wait()
 
-    def _transformer(self, common: Sequence[str], number: int) -> Process:
+    @property
+    def transformers(self) -> list[Process]:
+        return [*self.replicas, self.stale, self.jumpy]
+
+    def _transformer(
+        self,
+        common: Sequence[str],
+        number: int,
+        config: dict[str, object],
+        environment: Mapping[str, str] | None = None,
+    ) -> Process:
         return Process(
             self.folder,
             "higr",
@@ -156,8 +236,9 @@ class Stand:
                 *["--features", str(self.store), "--switch", str(self.switch)],
                 *["--log-dir", str(self.logs(number)), "--deadline-ms", str(DEADLINE_MS)],
                 *["--feedback-dir", str(self.folder / f"feedback-{number}")],
-                *["--config", str(write_config(self.folder / "serving.yaml"))],
+                *["--config", str(write_config(self.folder / f"serving-{number}.yaml", **config))],
             ],
+            environment,
         )
 
     def logs(self, number: int) -> Path:
@@ -170,9 +251,10 @@ class Stand:
         aside.replace(self.link)
 
     def close(self) -> None:
-        for process in (*self.replicas, self.predictor):
+        for process in (*self.transformers, self.predictor):
             process.stop()
         self.wire.close()
+        self.sink.stop()
 
 
 def faults(stand: Stand, other: Bundle) -> list[Fault]:
@@ -191,6 +273,13 @@ def faults(stand: Stand, other: Bundle) -> list[Fault]:
         Fault("Redis down", lambda: redis.send(signal.SIGKILL), redis.start),
         Fault("Redis hung", lambda: redis.send(signal.SIGSTOP), lambda: redis.send(signal.SIGCONT)),
         Fault("Feast registry missing", *_moved(stand.store / "registry.db")),
+        Fault(
+            "stale features",
+            _nothing,
+            _nothing,
+            well=lambda answer: answer.source == "higr" and answer.degraded,
+            processes=[stand.stale],
+        ),
         Fault(
             "bundle corrupt on swap",
             lambda: stand.point(_damaged(world.bundle, stand.folder / "damaged")),
@@ -211,6 +300,8 @@ def faults(stand: Stand, other: Bundle) -> list[Fault]:
             lambda: [_limit_files(replica, 0) for replica in stand.replicas],
             lambda: [_limit_files(replica, resource.RLIM_INFINITY) for replica in stand.replicas],
         ),
+        Fault("log sink down", stand.sink.stop, stand.sink.start),
+        *_clock_jumps(stand),
         Fault("switch file removed", stand.switch.unlink, lambda: stand.switch.write_text("auto")),
         Fault(
             "switch file malformed",
@@ -229,28 +320,34 @@ def faults(stand: Stand, other: Bundle) -> list[Fault]:
         ),
         Fault("clients disconnect in mid-request", lambda: _disconnect(front, world, 200), lambda: None),
         Fault("a replica gets SIGTERM", lambda: front.stop(), lambda: front.start().wait(), stretch=2.0),
-        Fault("huge requests", lambda: _huge(front, world), lambda: None),
+        Fault("huge requests", lambda: _huge(front, world), _nothing),
         Fault(
             "flood of unknown users",
-            lambda: None,
-            lambda: None,
+            _nothing,
+            _nothing,
             tuple(f"nobody-{number}" for number in range(10_000)),
             lambda answer: answer.source == "higr",
         ),
     ]
 
 
-def measure(stand: Stand, fault: Fault, rps: float, seconds: float, seed: int) -> dict[str, Any]:
-    """One row of the table."""
+def measure(
+    stand: Stand, fault: Fault, rps: float, seconds: float, seed: int
+) -> tuple[dict[str, Any], set[str]]:
+    """One row of the table, and the ids of the requests that were answered."""
     seconds *= fault.stretch
     load = Load(
-        [replica.url for replica in stand.replicas], stand.world.size, fault.users or stand.world.users, seed
+        [process.url for process in fault.processes or stand.replicas],
+        stand.world.size,
+        fault.users or stand.world.users,
+        seed,
     )
     answers = asyncio.run(
         load.open(rps, seconds, [(seconds * BROKEN, fault.broken), (seconds * HEALED, fault.healed)])
     )
     row = summary(answers)
     well = [answer.due for answer in answers if answer.due >= seconds * HEALED and fault.well(answer)]
+    answered = {answer.request_id for answer in answers if not answer.failed}
     return {
         "fault": fault.name,
         "requests": row["requests"],
@@ -260,7 +357,35 @@ def measure(stand: Stand, fault: Fault, rps: float, seconds: float, seed: int) -
         "reasons": row["reasons"],
         "p99_ms": row["p99_ms"],
         "recovery_s": min(well) - seconds * HEALED if well else None,
-    }
+    }, answered
+
+
+def unlogged(stand: Stand, answered: set[str]) -> set[str]:
+    """Requests that were answered and are in no prediction log; ask once the processes have ended."""
+    logged: set[str] = set()
+    for number in range(len(stand.transformers)):
+        for part in stand.logs(number).glob("*.parquet"):
+            logged.update(read_table(part, ["request_id"])["request_id"].to_pylist())
+    return answered - logged
+
+
+def _nothing() -> None:
+    """The fault is in who asks, or whom."""
+
+
+def _clock_jumps(stand: Stand) -> list[Fault]:
+    return [
+        Fault(
+            name,
+            lambda shift=shift: stand.clock.move(shift),  # type: ignore[misc]
+            lambda: stand.clock.move(timedelta()),
+            processes=[stand.jumpy],
+        )
+        for name, shift in (
+            ("clock jumps a day ahead", timedelta(days=1)),
+            ("clock is set back a day", timedelta(days=-1)),
+        )
+    ]
 
 
 def _moved(path: Path) -> tuple[Act, Act]:

@@ -70,7 +70,7 @@ class World:
 
     def store(self, path: Path, online: str | None = None) -> Path:
         """A feature store at `path`; `online` as `materialise` takes it."""
-        materialise(self.data, path, self.config.data, *([] if online is None else [online]))
+        materialise(self.data, path, self.config.data, online)
         return path
 
 
