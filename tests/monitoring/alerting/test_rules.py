@@ -202,6 +202,29 @@ def test_a_label_that_a_metric_lacks_cannot_be_written() -> None:
     assert q.of(REQUEST_SECONDS, 'le="0.3"', part="bucket") == 'higr_request_seconds_bucket{le="0.3"}'
 
 
+@pytest.mark.parametrize(
+    ("alert", "severity", "limits"),
+    # 14.4 and 6 times the budget page, 3 times and once are watched; each in a long and a short window.
+    [
+        ("HigrFallbackBudget", "page", [0.72, 0.72, 0.3, 0.3]),
+        ("HigrFallbackBudget", "watch", [0.15, 0.15, 0.05, 0.05]),
+        ("HigrLatencyBudget", "page", [0.144, 0.144, 0.06, 0.06]),
+        ("HigrLatencyBudget", "watch", [0.03, 0.03, 0.01, 0.01]),
+        ("HigrErrorBudget", "page", [0.0144, 0.0144, 0.006, 0.006]),
+        ("HigrErrorBudget", "watch", [0.003, 0.003, 0.001, 0.001]),
+    ],
+)
+def test_budgets_burn_as_fast_as_they_may(alert: str, severity: str, limits: list[float]) -> None:
+    (expr,) = (
+        rule["expr"]
+        for rule in ALERTS
+        if (rule["alert"], rule["labels"]["severity"]) == (alert, severity)
+    )
+    assert [float(limit) for limit in re.findall(r" > ([\d.]+)", expr)] == limits
+    windows = {"page": ["1h", "5m", "6h", "30m"], "watch": ["1d", "2h", "3d", "6h"]}[severity]
+    assert re.findall(r"ratio_rate(\w+)", expr) == windows
+
+
 def test_a_page_is_worth_waking_somebody() -> None:
     """What may page: users have no slate or a wrong one, events are lost, a lever does not work."""
     pages = {
