@@ -17,8 +17,8 @@ CLOSED = "/v2/repository"
 MAX_BODY_BYTES = 2 * 1024 * 1024
 """Of a client's request; the transformer's own are longer, for features go with them."""
 MAX_PREDICTOR_BODY_BYTES = 16 * 1024 * 1024
-HELD_BODIES = 16
-"""As many of the longest bodies may be in memory at once, or more shorter ones."""
+HELD_BYTES = 48 * 1024 * 1024
+"""Of bodies that may be in memory at once; what is read out of them takes about five times as much."""
 
 
 class Guard:
@@ -77,7 +77,7 @@ class Guard:
                 self._on_too_large()
                 await answer(send, 413, too_large, "body", CLOSE)
                 return False
-            if self._held > HELD_BODIES * self._max_bytes:
+            if self._held > HELD_BYTES:
                 await answer(send, 503, "too many long requests at once; come back later", None, CLOSE, RETRY)
                 return False
             if not message.get("more_body", False):

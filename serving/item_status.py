@@ -18,6 +18,8 @@ CHUNK = 100
 """Items that are looked up at once: a few milliseconds."""
 PAUSE_SECONDS = 0.02
 """Between two lookups."""
+CLOSING_SECONDS = 5.0
+"""Longest wait for a lookup under way when the process ends."""
 
 logger = logging.getLogger("higr.serving")
 
@@ -44,7 +46,7 @@ class ItemStatus:
 
     def close(self) -> None:
         self._closing.set()
-        self._thread.join()
+        self._thread.join(CLOSING_SECONDS)
 
     def _run(self) -> None:
         while True:

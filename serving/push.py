@@ -31,6 +31,8 @@ WAITING = 20_000
 REMEMBERED = 5000
 """Events that are pushed again into a store that takes the place of another: it may know less."""
 RETRY_SECONDS = 1.0
+CLOSING_SECONDS = 5.0
+"""Longest wait for what is under way when the process ends: a store that hangs must not keep it."""
 
 logger = logging.getLogger("higr.serving")
 
@@ -94,7 +96,7 @@ class ContextPusher:
         with self._wake:
             self._closing = True
             self._wake.notify()
-        self._thread.join()
+        self._thread.join(CLOSING_SECONDS)
 
     def _run(self) -> None:
         while True:

@@ -32,7 +32,7 @@ MAX_EXCLUDED = 1000
 MAX_SLATE = 50
 MAX_STORED_HISTORY = 10_000
 """Of one context on its way to the predictor: stored features may be longer than what a client may send."""
-MAX_DISABLED = 10_000
+MAX_DISABLED = 1000
 """Items that the feature store says are disabled: more need another bundle."""
 MAX_STORED_PROFILE = 256
 MAX_SITUATION = 16

@@ -3,8 +3,10 @@
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
 from higr.errors import InputError
+from serving.__main__ import app
 from serving.config import ServingConfig, read_config
 
 
@@ -32,6 +34,9 @@ def test_what_is_written_holds(tmp_path: Path) -> None:
         ("explore: {share: 2}", r"explore\.share: Input should be less than or equal to 1"),
         ("debug: {explorer: maybe}", r"debug\.explorer: Input should be a valid boolean"),
         ("debug: {users: ['']}", r"debug\.users\.0: String should have at least 1 character"),
+        ("features: {max_age_seconds: {item_status: 1}}", r"features\.max_age_seconds\.item_status: Extra"),
+        ("features: {max_age_seconds: {user_context: 0}}", r"user_context: Input should be greater than 0"),
+        ("features: {item_status_seconds: 0.01}", r"item_status_seconds: Input should be greater"),
         ("explore: [", "not YAML in line 1"),
         ("auth: {token: x}", r"auth\.token: Extra inputs"),
         ("limits: {connections: 0}", r"limits\.connections: Input should be greater than or equal to 1"),
@@ -58,3 +63,21 @@ def test_what_is_wrong_is_named(tmp_path: Path, text: str, message: str) -> None
     path.write_text(text)
     with pytest.raises(InputError, match=message):
         read_config(path)
+
+
+@pytest.mark.parametrize(
+    ("text", "options", "message"),
+    [
+        ("features: {push: true}", ["--features", "f"], "only with --features and --feedback-dir"),
+        ("features: {push: true}", ["--feedback-dir", "f"], "only with --features and --feedback-dir"),
+        ("features: {item_status_seconds: 1}", [], "there is no store to ask; give --features"),
+    ],
+)
+def test_what_needs_a_store_says_so_before_anything_is_loaded(
+    tmp_path: Path, text: str, options: list[str], message: str
+) -> None:
+    (tmp_path / "serving.yaml").write_text(text)
+    arguments = ["--bundle", "no-bundle", "--config", str(tmp_path / "serving.yaml"), "--http-port", "18999"]
+    ended = CliRunner().invoke(app, [*arguments, *options])
+    assert (ended.exit_code, ended.stderr.count("\n")) == (2, 1)
+    assert message in ended.stderr

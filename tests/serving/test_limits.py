@@ -14,7 +14,7 @@ from higr.bundle import Bundle
 from higr.errors import InputError
 from serving import http_server
 from serving.config import LimitsConfig
-from serving.guard import HELD_BODIES, MAX_BODY_BYTES
+from serving.guard import HELD_BYTES, MAX_BODY_BYTES
 from serving.http_server import MAX_HEAD_BYTES
 from tests.serving.process import Server, free_port
 
@@ -164,7 +164,7 @@ def test_one_connection_too_many(server: Server) -> None:
 
 def test_bodies_that_fill_the_memory_for_them(server: Server) -> None:
     """All but the last byte of the longest body, over more connections than may have one at once."""
-    wires = [connect(server) for _ in range(HELD_BODIES + 4)]
+    wires = [connect(server) for _ in range(HELD_BYTES // MAX_BODY_BYTES + 4)]
     try:
         for wire in wires:
             wire.sendall(HEAD % MAX_BODY_BYTES + b" " * (MAX_BODY_BYTES - 1))

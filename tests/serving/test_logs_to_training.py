@@ -107,6 +107,7 @@ def serve(
         transformer = Transformer(
             served=lambda: served,
             deadline=30.0,
+            crowd=64,
             features=Stored(index),
             switch=Switch(None),
             metrics=metrics,

@@ -4,6 +4,7 @@ from typing import Any
 import pytest
 
 from serving.schemas import (
+    MAX_DISABLED,
     MAX_EXCLUDED,
     MAX_HISTORY,
     MAX_INSTANCES,
@@ -111,7 +112,7 @@ def test_each_bad_body_is_refused_naming_the_field(body: Any, path: str, field: 
             "profile",
         ),
         (
-            {"exclude_items": ["a"] * (MAX_EXCLUDED + MAX_STORED_HISTORY + 1)},
+            {"exclude_items": ["a"] * (MAX_EXCLUDED + MAX_STORED_HISTORY + MAX_DISABLED + 1)},
             "exclude_items",
             "exclude_items",
         ),
