@@ -93,6 +93,7 @@ CASES: tuple[Case, ...] = (
     case("HigrServingDown", "one of two is left", "10m", {switch("auto"): "1x3 stale", switch("auto", "b"): "1x20"}),
     case("HigrNoRequests", "silence after traffic", "145m", {SLATES: "0+100x120 12000x30"},
          page("No slate was asked for in 15 minutes; over the last day there was one every 20 seconds or more often.")),
+    case("HigrNoRequests", "silence that has just begun", "138m", {SLATES: "0+100x120 12000x30"}),
     case("HigrNoRequests", "a quiet site", "145m", {SLATES: "0+30x120 3600x30"}),
     case("HigrServerErrors", "one in fifty", "12m", {answers("2xx"): "0+98x20", answers("5xx"): "0+2x20", FED: "0+900x20"},
          page("2% of answers in the last 5 minutes were 5xx; none should be.")),
