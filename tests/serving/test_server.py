@@ -377,7 +377,7 @@ def test_feedback_is_kept_once_and_bad_feedback_names_its_field(embedded: Server
         for k, v in embedded.metrics().items()
         if k[0] == "higr_feedback_events_total"
     }
-    assert outcomes == {"accepted": 2, "repeated": 1}
+    assert outcomes == {"accepted": 2, "repeated": 1, "refused": 0}
     assert (workshop / "feedback" / "journal.sqlite").exists()
 
 

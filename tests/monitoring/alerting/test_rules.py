@@ -59,14 +59,14 @@ def expected(case: Case) -> list[dict[str, Any]]:
     return found
 
 
-def files_of(alert: str) -> set[str]:
-    """The file of an alert, and what it reads."""
+def files_of(alert: str) -> list[str]:
+    """What an alert reads, which must be evaluated before it, and its own file."""
     (name,) = (name for name, text in COMMITTED.items() if f"alert: {alert}\n" in text)
-    return {"recording.yaml", name}
+    return ["recording.yaml", name]
 
 
-@pytest.mark.parametrize("case", CASES, ids=lambda case: f"{case.alert}: {case.name}")
-def test_fires_or_is_quiet(case: Case, tmp_path: Path) -> None:
+def evaluate(case: Case, at: str, alerts: list[dict[str, Any]], folder: Path) -> None:
+    """What promtool says of the case at a time."""
     test = {
         "rule_files": [str(RULES / name) for name in files_of(case.alert)],
         "evaluation_interval": case.step,
@@ -74,15 +74,36 @@ def test_fires_or_is_quiet(case: Case, tmp_path: Path) -> None:
             {
                 "interval": case.step,
                 "input_series": [{"series": name, "values": values} for name, values in case.series.items()],
-                "alert_rule_test": [
-                    {"eval_time": case.at, "alertname": case.alert, "exp_alerts": expected(case)}
-                ],
+                "alert_rule_test": [{"eval_time": at, "alertname": case.alert, "exp_alerts": alerts}],
             }
         ],
     }
-    (tmp_path / "test.yaml").write_text(yaml.safe_dump(test))
-    finished = promtool("test", "rules", str(tmp_path / "test.yaml"))
+    (folder / "test.yaml").write_text(yaml.safe_dump(test))
+    finished = promtool("test", "rules", str(folder / "test.yaml"))
     assert finished.returncode == 0, finished.stdout + finished.stderr
+
+
+def name_of(case: Case) -> str:
+    return f"{case.alert}: {case.name}"
+
+
+@pytest.mark.parametrize("case", CASES, ids=name_of)
+def test_fires_or_is_quiet(case: Case, tmp_path: Path) -> None:
+    evaluate(case, case.at, expected(case), tmp_path)
+
+
+def wait_of(alert: str) -> int:
+    """Minutes until an alert may fire, the soonest of its severities."""
+    waits = [rule.get("for", "0m") for rule in ALERTS if rule["alert"] == alert]
+    return min(int(wait[:-1]) * {"m": 1, "h": 60}[wait[-1]] for wait in waits)
+
+
+WAITING = [case for case in CASES if case.fires and case.step == "1m" and wait_of(case.alert) > 0]
+
+
+@pytest.mark.parametrize("case", WAITING, ids=name_of)
+def test_nothing_fires_before_it_has_lasted(case: Case, tmp_path: Path) -> None:
+    evaluate(case, f"{wait_of(case.alert) - 1}m", [], tmp_path)
 
 
 def test_every_alert_is_seen_firing_and_quiet() -> None:
@@ -200,6 +221,27 @@ def test_a_label_that_a_metric_lacks_cannot_be_written() -> None:
     with pytest.raises(ValueError, match="higr_slates has no label user"):
         q.of(SLATES, 'user="u"')
     assert q.of(REQUEST_SECONDS, 'le="0.3"', part="bucket") == 'higr_request_seconds_bucket{le="0.3"}'
+
+
+@pytest.mark.parametrize(
+    ("alert", "severity", "limits"),
+    # 14.4 and 6 times the budget page, 3 times and once are watched; each in a long and a short window.
+    [
+        ("HigrFallbackBudget", "page", [0.72, 0.72, 0.3, 0.3]),
+        ("HigrFallbackBudget", "watch", [0.15, 0.15, 0.05, 0.05]),
+        ("HigrLatencyBudget", "page", [0.144, 0.144, 0.06, 0.06]),
+        ("HigrLatencyBudget", "watch", [0.03, 0.03, 0.01, 0.01]),
+        ("HigrErrorBudget", "page", [0.0144, 0.0144, 0.006, 0.006]),
+        ("HigrErrorBudget", "watch", [0.003, 0.003, 0.001, 0.001]),
+    ],
+)
+def test_budgets_burn_as_fast_as_they_may(alert: str, severity: str, limits: list[float]) -> None:
+    (expr,) = (
+        rule["expr"] for rule in ALERTS if (rule["alert"], rule["labels"]["severity"]) == (alert, severity)
+    )
+    assert [float(limit) for limit in re.findall(r" > ([\d.]+)", expr)] == limits
+    windows = {"page": ["1h", "5m", "6h", "30m"], "watch": ["1d", "2h", "3d", "6h"]}[severity]
+    assert re.findall(r"ratio_rate(\w+)", expr) == windows
 
 
 def test_a_page_is_worth_waking_somebody() -> None:
