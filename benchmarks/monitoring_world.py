@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -24,6 +25,7 @@ from higr.data.labels import label
 from higr.data.logs import FEEDBACK, PREDICTIONS
 from higr.data.population import DAY_MS, START_MS
 from higr.data.prepare import prepare
+from higr.data.prepared import PreparedData
 from higr.data.schemas import EVENTS, ITEMS
 from higr.data.simulator import HOURS, World, goes_on
 from higr.files import write_json, write_table
@@ -78,7 +80,9 @@ class Traffic:
         self.users = np.array(self.world.users.table["user_id"].to_pylist(), dtype=object)
         self.ages = np.array(self.world.users.table["age"].to_pylist(), dtype=object)
 
-    def day(self, day: int, version: str, codes: dict[str, list[int]], fault: Fault | None = None) -> tuple[pa.Table, pa.Table]:
+    def day(
+        self, day: int, version: str, codes: dict[str, list[int]], fault: Fault | None = None
+    ) -> tuple[pa.Table, pa.Table]:
         """Both logs of a day, by its number since the start."""
         fault = fault or Fault()
         rng = np.random.default_rng([self.seed, 2, day + 1])
@@ -127,16 +131,26 @@ class Traffic:
                 "propensities": pa.nulls(count, pa.list_(pa.float32())),
             }
         )
-        return _as(predictions, PREDICTIONS), self._feedback(rng, users, items, there, moments, names, watched, fault)
+        return _as(predictions, PREDICTIONS), self._feedback(
+            rng, users, items, there, moments, names, watched, fault
+        )
 
     def _watch(
-        self, rng: np.random.Generator, users: np.ndarray, items: np.ndarray, there: np.ndarray, fault: Fault, more: float
+        self,
+        rng: np.random.Generator,
+        users: np.ndarray,
+        items: np.ndarray,
+        there: np.ndarray,
+        fault: Fault,
+        more: float,
     ) -> np.ndarray:
         """(R, M) seconds, as the simulator draws them."""
         world = self.world
         interest = np.clip(world.interest(users, items, np.zeros(items.shape)) * more, 0, 1)
         onward = rng.random(items.shape) < np.clip(goes_on(interest) + fault.onward, 0, 1)
-        seen = np.concatenate([np.ones((len(users), 1), bool), np.cumprod(onward, axis=1)[:, :-1] > 0], axis=1)
+        seen = np.concatenate(
+            [np.ones((len(users), 1), bool), np.cumprod(onward, axis=1)[:, :-1] > 0], axis=1
+        )
         seconds = seen * world.mean_seconds(interest, items) * 2 * rng.beta(3.0, 3.0, size=items.shape)
         if fault.shifted:
             age, category, share = fault.shifted
@@ -166,10 +180,14 @@ class Traffic:
         elapsed = np.cumsum(seconds + 1, axis=1)[row, place] * 10  # milliseconds, hurried: a day stays a day
         table = pa.table(
             {
-                "event_id": np.array([f"{names[r]}-{p}" for r, p in zip(row, place, strict=True)], dtype=object),
+                "event_id": np.array(
+                    [f"{names[r]}-{p}" for r, p in zip(row, place, strict=True)], dtype=object
+                ),
                 "user_id": self.users[users[row]],
                 "item_id": self.ids[items[row, place]],
-                "timestamp": np.minimum(moments[row] + elapsed.astype(np.int64), moments[row] // DAY_MS * DAY_MS + DAY_MS - 1),
+                "timestamp": np.minimum(
+                    moments[row] + elapsed.astype(np.int64), moments[row] // DAY_MS * DAY_MS + DAY_MS - 1
+                ),
                 "request_id": names[row],
                 "position": (place + 1).astype(np.int16),
                 "watch_seconds": seconds[row, place].astype(np.float32),
@@ -238,7 +256,7 @@ def make_setting(folder: Path, users: int, items: int, slates: int, seed: int = 
     return Setting(folder, bundle, traffic)
 
 
-def _only_known(data):  # type: ignore[no-untyped-def]
+def _only_known(data: PreparedData) -> PreparedData:
     known = pa.array(data.items["item_id"].to_pylist())
     keep = pa.compute.is_in(data.events["item_id"], known)
     return replace(data, events=data.events.filter(keep))
@@ -273,7 +291,9 @@ def _seal(
     return bundle
 
 
-def _items(traffic: Traffic, rows: np.ndarray, change: Callable[[list[dict]], None] | None = None) -> pa.Table:  # type: ignore[type-arg]
+def _items(
+    traffic: Traffic, rows: np.ndarray, change: Callable[[list[dict[str, Any]]], None] | None = None
+) -> pa.Table:
     table = traffic.world.items.table.take(pa.array(rows)).to_pylist()
     for row in table:
         row["created_at"] = datetime.fromtimestamp(START_MS / 1000, UTC)
@@ -297,7 +317,9 @@ def _first(items: np.ndarray) -> np.ndarray:
 
 
 def _lists(flat: pa.Array, lengths: np.ndarray) -> pa.ListArray:
-    return pa.ListArray.from_arrays(pa.array(np.concatenate([[0], np.cumsum(lengths)]).astype(np.int32)), flat)
+    return pa.ListArray.from_arrays(
+        pa.array(np.concatenate([[0], np.cumsum(lengths)]).astype(np.int32)), flat
+    )
 
 
 def _flat_codes(ids: np.ndarray, codes: dict[str, list[int]]) -> pa.Array:
@@ -306,14 +328,17 @@ def _flat_codes(ids: np.ndarray, codes: dict[str, list[int]]) -> pa.Array:
 
 def _as(table: pa.Table, schema: pa.Schema) -> pa.Table:
     columns = [
-        table[f.name].cast(pa.int64()).cast(f.type) if f.name == "timestamp" else table[f.name].cast(f.type)
-        if f.name in table.column_names else pa.nulls(len(table), f.type)
+        table[f.name].cast(pa.int64()).cast(f.type)
+        if f.name == "timestamp"
+        else table[f.name].cast(f.type)
+        if f.name in table.column_names
+        else pa.nulls(len(table), f.type)
         for f in schema
     ]
     return pa.table(columns, schema=schema)
 
 
-# -- the faults: each prepares the world or the bundle, and says what its days do differently ----------------------
+# Faults: each prepares the world or the bundle, and says what its days do differently.
 
 
 def broken_embeddings(s: Setting) -> Fault:
@@ -321,7 +346,7 @@ def broken_embeddings(s: Setting) -> Fault:
     rng = np.random.default_rng(5)
     rows = s.traffic.late[: len(s.traffic.late) // 3]
 
-    def garble(table: list[dict]) -> None:  # type: ignore[type-arg]
+    def garble(table: list[dict[str, Any]]) -> None:
         for row in table:
             row["text"] = "".join(rng.choice(list("qxzjkvw "), size=40))
             row["tags"] = ["".join(rng.choice(list("qxzjkvw"), size=9))]
@@ -339,7 +364,11 @@ def codebook_collapse(s: Setting) -> Fault:
     for i in range(len(codes)):
         if i % 7:
             for k in range(old.codebook_size**2):
-                new = (i % 2, (i + k) % old.codebook_size, (i // old.codebook_size + k // old.codebook_size) % old.codebook_size)
+                new = (
+                    i % 2,
+                    (i + k) % old.codebook_size,
+                    (i // old.codebook_size + k // old.codebook_size) % old.codebook_size,
+                )
                 if new not in taken:
                     taken.add(new)
                     codes[i, :3] = new

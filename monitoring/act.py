@@ -76,7 +76,9 @@ class Record:
                 file.flush()
                 os.fsync(file.fileno())
         except OSError as error:
-            raise InputError(f"record {self.path} cannot be written ({error.strerror}); the switch stays") from None
+            raise InputError(
+                f"record {self.path} cannot be written ({error.strerror}); the switch stays"
+            ) from None
 
     def entries(self) -> list[Entry]:
         return list(self._read())
@@ -93,7 +95,9 @@ class Record:
                 continue
 
 
-def act(result: DriftResult, switch: Path, record: Record, rules: Rules, recent: list[str], now: datetime) -> Entry | None:
+def act(
+    result: DriftResult, switch: Path, record: Record, rules: Rules, recent: list[str], now: datetime
+) -> Entry | None:
     """Move the switch as the verdict says; what was decided, or None where there was nothing to decide.
 
     The record is written before the switch: a move that nobody can read about never happens. Both are done over
@@ -164,7 +168,9 @@ def _trip(
 ) -> Entry | None:
     if was != "auto":
         if own is None and not _said(record, result):
-            entry = _entry(result, now, "held", was, None, f"the switch stands on {was}, which a person chose")
+            entry = _entry(
+                result, now, "held", was, None, f"the switch stands on {was}, which a person chose"
+            )
             record.append(entry)
             return entry
         return None

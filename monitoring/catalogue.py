@@ -62,15 +62,21 @@ def catalogue_figures(bundle: Bundle) -> CatalogueFigures:
     size = live.codebook_size
     now = measure(codes, [category[i] for i in ids], size, np.zeros(len(ids)))
     still = [i for i, item in enumerate(trained_ids) if item in category]
-    before = measure(
-        trained[still], [category[trained_ids[i]] for i in still], size, np.zeros(len(still))
-    ) if still else now
+    before = (
+        measure(trained[still], [category[trained_ids[i]] for i in still], size, np.zeros(len(still)))
+        if still
+        else now
+    )
     figures = [*_levels(codes, trained, now, before, size), *_groups(now, before)]
     reachable = 1 - len(bundle.disabled & set(ids)) / len(ids)
-    figures.append(Figure("sid_reachable", "Share of the catalogue that can be served", reachable, 1.0, True, 0.2, 0.5))
+    figures.append(
+        Figure("sid_reachable", "Share of the catalogue that can be served", reachable, 1.0, True, 0.2, 0.5)
+    )
     new = [item for item in ids if item not in set(trained_ids)] if trained_ids is not ids else []
     figures.append(
-        Figure("sid_new_items", "Share of the catalogue that is new", len(new) / len(ids), 0.0, False, 0.2, 0.5)
+        Figure(
+            "sid_new_items", "Share of the catalogue that is new", len(new) / len(ids), 0.0, False, 0.2, 0.5
+        )
     )
     errors, notes = _errors(bundle, new)
     return CatalogueFigures((*figures, *errors), len(ids), len(new), notes)
@@ -88,12 +94,22 @@ def _levels(codes: np.ndarray, trained: np.ndarray, now: Quality, before: Qualit
     for d, (given, given_before) in enumerate(entropies):
         level = d + 1
         new, old = (
-            Cells(tuple(map(str, range(size))), np.bincount(c[:, d], minlength=size)[None], np.zeros((1, size)))
+            Cells(
+                tuple(map(str, range(size))), np.bincount(c[:, d], minlength=size)[None], np.zeros((1, size))
+            )
             for c in (codes, trained)
         )
         by_chance = size / len(codes)  # of a sample from one distribution: (cells - 1) / rows
         figures += [
-            Figure(f"sid_psi_level_{level}", f"PSI of code {level}", float(psi(new, old)[0]), by_chance, False, 0.1, 0.25),
+            Figure(
+                f"sid_psi_level_{level}",
+                f"PSI of code {level}",
+                float(psi(new, old)[0]),
+                by_chance,
+                False,
+                0.1,
+                0.25,
+            ),
             Figure(
                 f"sid_js_level_{level}",
                 f"Jensen-Shannon divergence of code {level}",
@@ -136,7 +152,15 @@ def _levels(codes: np.ndarray, trained: np.ndarray, now: Quality, before: Qualit
 
 def _groups(now: Quality, before: Quality) -> list[Figure]:
     return [
-        Figure("sid_collision", "Items that share a semantic ID", now.collision, before.collision, False, 0.05, 0.15),
+        Figure(
+            "sid_collision",
+            "Items that share a semantic ID",
+            now.collision,
+            before.collision,
+            False,
+            0.05,
+            0.15,
+        ),
         Figure(
             "sid_concentration",
             "Concentration of categories under prefixes",

@@ -52,7 +52,9 @@ class Rule:
 
 def _feedback_outage(m: Moves) -> str | None:
     if m.moved("feedback_per_slate", DOWN, page=True):
-        return "Slates go out, but little or no feedback comes back: nothing is known of how they are received."
+        return (
+            "Slates go out, but little or no feedback comes back: nothing is known of how they are received."
+        )
     if m.moved("no_signal", UP, page=True):
         return "Feedback comes without the watch time that it is judged by."
     return None
@@ -68,7 +70,9 @@ def _codebook_collapse(m: Moves) -> str | None:
 
 def _broken_embeddings(m: Moves) -> str | None:
     if m.moved("sid_new_far", UP, page=True) or m.moved("sid_new_error", UP, page=True):
-        return "New items are far from everything the tokenizer knows: their content or its embedding is broken."
+        return (
+            "New items are far from everything the tokenizer knows: their content or its embedding is broken."
+        )
     if m.moved("sid_consistency", DOWN, page=True) or m.moved("sid_concentration", DOWN, page=True):
         return "Items under one prefix no longer belong together: new items were given codes at random."
     return None

@@ -96,8 +96,7 @@ def tally_predictions(
     whose = Whose.of(table["user_id"], segments)
     slates = Places(hours(milliseconds(table)), whose.block)
     for column, name in (("source", "source"), ("reason", "fallback_reason")):
-        cells, labels = _labelled(table[name].fill_null("none"))
-        tally.add(column, slates, cells, labels)
+        tally.add(column, slates, *_labelled(table[name].fill_null("none")))
     history = _floats(table["history_length"])
     for column, values in (
         ("degraded", _floats(table["degraded"])),

@@ -104,8 +104,8 @@ def families(result: DriftResult, acted: Acted = Acted()) -> list[GaugeMetricFam
         now.add_metric((signal.signal,), signal.now)
         expected.add_metric((signal.signal,), signal.expected)
         shift.add_metric((signal.signal,), signal.shift)
-    for name in CAUSES:
-        cause.add_metric((name,), float(name == result.cause))
+    for known in CAUSES:
+        cause.add_metric((known,), float(known == result.cause))
     for reason, count in sorted(result.current.skipped.items()):
         skipped.add_metric((reason,), count)
     if result.current.until:
@@ -124,8 +124,7 @@ def families(result: DriftResult, acted: Acted = Acted()) -> list[GaugeMetricFam
 
 def _actions(acted: Acted) -> list[GaugeMetricFamily]:
     moved, moves, pipeline, failed = (
-        _family(m)
-        for m in (DRIFT_SWITCH_MOVED, DRIFT_SWITCH_MOVES, DRIFT_PIPELINE_STARTED, DRIFT_ACT_FAILED)
+        _family(m) for m in (DRIFT_SWITCH_MOVED, DRIFT_SWITCH_MOVES, DRIFT_PIPELINE_STARTED, DRIFT_ACT_FAILED)
     )
     for position, at in sorted(acted.moved.items()):
         moved.add_metric((position,), at)

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -21,8 +20,9 @@ from higr.errors import InputError
 from monitoring.columns import Segments, Whose, milliseconds, tally_feedback, tally_predictions
 from monitoring.items import Items
 from monitoring.parts import MAX_NOTES, batches, key_hash
+from monitoring.sample import SAMPLE
 from monitoring.state import State
-from monitoring.tally import DAY_HOURS, Places, hours
+from monitoring.tally import Places, hours
 from monitoring.windows import engagement_of, not_a_length
 
 PIECE_ROWS = 400_000
@@ -152,10 +152,12 @@ class Fold:
             stamps,
             keys,
             owner,
-            item_id=lists.flatten(),
-            position=np.arange(len(owner)) - np.repeat(np.cumsum(count) - count, count),
-            score=table["scores"].combine_chunks().flatten(),
-            source=table["source"],
+            {
+                "item_id": lists.flatten(),
+                "position": pa.array(np.arange(len(owner)) - np.repeat(np.cumsum(count) - count, count)),
+                "score": table["scores"].combine_chunks().flatten(),
+            },
+            {"source": table["source"]},
         )
 
     def _feedback(self, table: pa.Table) -> None:
@@ -184,9 +186,12 @@ class Fold:
             milliseconds(known),
             key_hash(known["request_id"], 0),
             np.arange(len(known)),
-            item_id=known["item_id"],
-            position=pc.fill_null(known["position"], -1).to_numpy(),
-            effective=pc.greater_equal(known["feedback"], int(Feedback.ENGAGED)),
+            {
+                "item_id": known["item_id"],
+                "position": pc.fill_null(known["position"], -1),
+                "effective": pc.greater_equal(known["feedback"], int(Feedback.ENGAGED)),
+            },
+            {},
         )
 
     def _whole(self, log: str, table: pa.Table, schema: pa.Schema) -> pa.Table:
@@ -230,7 +235,9 @@ class Fold:
         self.skipped[f"{log}.{reason}"] += int(rows.sum())
         if reason not in ("outside", "future", "late"):
             places = Places(hours(stamps[rows]), np.zeros(int(rows.sum()), np.int64))
-            self.state.adding().add("skipped", places, np.zeros(int(rows.sum()), np.int64), [f"{log}.{reason}"])
+            self.state.adding().add(
+                "skipped", places, np.zeros(int(rows.sum()), np.int64), [f"{log}.{reason}"]
+            )
 
     def _shown_again(self, table: pa.Table, stamps: np.ndarray) -> np.ndarray:
         """(positions,) bool: the user was served the item earlier on the same day."""
@@ -242,26 +249,45 @@ class Fold:
         return self.state.seen["shown"].repeats(stamps[owner] // DAY_MS, key)
 
     def _sample(
-        self, log: str, table: pa.Table, stamps: np.ndarray, keys: np.ndarray, owner: np.ndarray, **columns: object
+        self,
+        log: str,
+        table: pa.Table,
+        stamps: np.ndarray,
+        keys: np.ndarray,
+        owner: np.ndarray,
+        of_items: dict[str, pa.Array],
+        of_rows: dict[str, pa.Array],
     ) -> None:
-        """Items (rows of `owner`) of the requests with the smallest hashes of their day."""
+        """Items of the requests with the smallest hashes of their day.
+
+        owner: the row of `table` that each item belongs to. of_items, of_rows: columns of `SAMPLE`, one value an
+        item, or one a row.
+        """
         days = stamps // DAY_MS
         block = Whose.of(table["user_id"], Segments()).block
         for day in np.unique(days).tolist():
             sample = self.state.sampling(day)
             taken = np.flatnonzero(((days == day) & (keys <= sample.limit))[owner])
-            slate = owner[taken]
-            rows = {"request": keys[slate], "log": log, "hour": hours(stamps[slate]), "block": block[slate]}
-            for name in ("item_id", "position", "score", "source", "effective"):
-                values = columns.get(name)
-                if isinstance(values, np.ndarray):
-                    rows[name] = values[taken]
-                elif values is None:
-                    rows[name] = None
-                else:
-                    index = slate if name == "source" else taken
-                    rows[name] = values.take(pa.array(index)).to_numpy(zero_copy_only=False)  # type: ignore[attr-defined]
-            sample.add(pd.DataFrame(rows))
+            row = owner[taken]
+            columns = {
+                "request": keys[row],
+                "log": pa.repeat(pa.scalar(log), len(row)),
+                "hour": hours(stamps[row]),
+                "block": block[row],
+                **{name: values.take(pa.array(taken)) for name, values in of_items.items()},
+                **{name: values.take(pa.array(row)) for name, values in of_rows.items()},
+            }
+            sample.add(
+                pa.table(
+                    [
+                        pa.table({name: columns[name]})[name].cast(field.type)
+                        if (name := field.name) in columns
+                        else pa.nulls(len(row), field.type)
+                        for field in SAMPLE
+                    ],
+                    schema=SAMPLE,
+                )
+            )
 
 
 def _hashes(column: pa.Array) -> np.ndarray:
@@ -269,7 +295,3 @@ def _hashes(column: pa.Array) -> np.ndarray:
     encoded = column.dictionary_encode()
     own = key_hash(pa.chunked_array([encoded.dictionary]), 0)
     return own[encoded.indices.to_numpy(zero_copy_only=False)]
-
-
-def day_of(hour: int) -> int:
-    return hour // DAY_HOURS

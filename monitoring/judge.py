@@ -23,7 +23,16 @@ from monitoring.tally import DAY_HOURS, TALLY, Tally
 MAX_MOVED = 12
 VANISHED, ONCE = 0.2, 0.02
 """A category has vanished where less than this part is left of a share that was at least so large."""
-REFERENCE_ONLY = ("served_", "exposed_", "engaged_", "effective_", "diversity", "prefix_rep", "popularity", "watch_")
+REFERENCE_ONLY = (
+    "served_",
+    "exposed_",
+    "engaged_",
+    "effective_",
+    "diversity",
+    "prefix_rep",
+    "popularity",
+    "watch_",
+)
 """Columns of the bundle's own reference that live traffic can be compared with: it was decoded at a desk."""
 EDGES = np.linspace(0.1, 0.9, 9)
 LOOK_BACK = 14
@@ -57,7 +66,9 @@ class Frame:
         first, end = self.reference
         ahead = (self.since - first) // DAY_HOURS
         found = [self.since - k * DAY_HOURS for k in range(1, ahead + 1)]
-        return sorted(start for start in found if start >= first and start + self.length <= min(end, self.since))
+        return sorted(
+            start for start in found if start >= first and start + self.length <= min(end, self.since)
+        )
 
     def kind(self, start: int) -> int:
         return start // DAY_HOURS % 7 if self.weekday and self.length < 7 * DAY_HOURS else 0
@@ -121,9 +132,9 @@ class Judge:
             if (found := null.judge(name, spec, self.config.min_rows)) is not None
         ]
         holm, hochberg = adjusted([j.p for j in judged] or [1.0])
-        signals = [
-            _signal(j, h, b, self.config) for j, h, b in zip(judged, holm, hochberg, strict=False)
-        ] + [_catalogue_signal(figure, self.catalogue) for figure in self.catalogue.figures]
+        signals = [_signal(j, h, b, self.config) for j, h, b in zip(judged, holm, hochberg, strict=False)] + [
+            _catalogue_signal(figure, self.catalogue) for figure in self.catalogue.figures
+        ]
         columns = _columns(null, {s.signal: s for s in signals})
         vanished = _vanished(null)
         return self._conclude(signals, columns, vanished, rows, reference, skipped, frame)
@@ -154,7 +165,9 @@ class Judge:
                 "of this one; give the one that serves"
             )
         if rows["feedback"] >= least:
-            return f"{rows['feedback']} exposures came back but only {rows['predictions']} slates are in the log"
+            return (
+                f"{rows['feedback']} exposures came back but only {rows['predictions']} slates are in the log"
+            )
         return f"at least {least} slates are due in the window; {rows['predictions']} came"
 
     def _conclude(
@@ -170,12 +183,17 @@ class Judge:
         signals.sort(key=lambda s: (-VERDICTS.index(s.verdict), -s.shift))
         columns.sort(key=lambda c: (-VERDICTS.index(c.verdict), -(c.psi or 0) / (c.page or 1)))
         by_name = {s.signal: s for s in signals}
-        verdict: Verdict = max((s.verdict for s in signals), key=VERDICTS.index, default="ok")
+        known = [s.verdict for s in signals if s.verdict != "no-data"]
+        verdict: Verdict = max(known, key=VERDICTS.index, default="no-data")
+        if verdict == "ok" and rows["feedback"] < self.config.min_rows:
+            verdict = "no-data"
         named = name_cause(Moves(by_name, vanished)) if verdict in ("watch", "page") else None
         if verdict == "page" and named and named[0].model and _worse(by_name):
             verdict = "trip"
         loud = [s for s in signals if s.verdict in ("watch", "page")]
-        reason = f"{len(signals)} figures within their thresholds"
+        reason = f"{len(known)} figures within their thresholds"
+        if verdict == "no-data":
+            reason = f"{rows['predictions']} slates but only {rows['feedback']} exposures came back; reception is unknown"
         if loud:
             moved = [f"{s.words} {_number(s.expected)} -> {_number(s.now)}" for s in loud]
             more = f" and {len(moved) - 3} more" if len(moved) > 3 else ""
@@ -252,7 +270,9 @@ def _skipped(table: pa.Table) -> dict[str, int]:
 def _signal(judged: Judged, holm: float, hochberg: float, config: MonitoringConfig) -> Signal:
     spec, move = judged.spec, abs(judged.move)
     verdict: Verdict = "ok"
-    if move >= spec.page and holm < config.page_chance:
+    if judged.rows_now < config.min_rows and judged.p >= 1:
+        verdict = "no-data"
+    elif move >= spec.page and holm < config.page_chance:
         verdict = "page"
     elif move >= spec.watch and hochberg < config.watch_chance:
         verdict = "watch"
@@ -279,7 +299,7 @@ def _catalogue_signal(figure: Figure, found: CatalogueFigures) -> Signal:
     return Signal(
         signal=figure.name,
         words=figure.words,
-        verdict=verdict,  # type: ignore[arg-type]
+        verdict=verdict,
         now=figure.now,
         expected=figure.expected,
         measure="relative" if figure.relative else "absolute",

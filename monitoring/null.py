@@ -137,7 +137,9 @@ class Null:
                 others[w, :count] = _alike(np.where(np.arange(count) == w, -1, kinds), kinds[w])
                 others[w, w] = 0
             self.draws = blocks.windows(rows, weights)
-            self.usual = {c: Cells(v.labels, v.n[rows], v.total[rows]) for c, v in blocks.sums(others).items()}
+            self.usual = {
+                c: Cells(v.labels, v.n[rows], v.total[rows]) for c, v in blocks.sums(others).items()
+            }
             self.freedom, self.count = count - 1, count
         else:
             everything = Blocks(
@@ -149,7 +151,8 @@ class Null:
             self.draws = everything.windows(np.zeros(DRAWS, np.int64), drawn)
             pooled = everything.windows(np.zeros(1, np.int64), whole)
             self.usual = {
-                c: Cells(v.labels, np.repeat(v.n, DRAWS, 0), np.repeat(v.total, DRAWS, 0)) for c, v in pooled.items()
+                c: Cells(v.labels, np.repeat(v.n, DRAWS, 0), np.repeat(v.total, DRAWS, 0))
+                for c, v in pooled.items()
             }
             self.expected = pooled
             self.freedom, self.count = BLOCKS - 1, 0
@@ -247,5 +250,7 @@ def _merged(blocks: Blocks) -> Blocks:
         labels[column] = (*np.array(names, dtype=object)[~rare], OTHER)
         for arrays in (n, total):
             values = arrays[column]
-            arrays[column] = np.concatenate([values[..., ~rare], values[..., rare].sum(-1, keepdims=True)], -1)
+            arrays[column] = np.concatenate(
+                [values[..., ~rare], values[..., rare].sum(-1, keepdims=True)], -1
+            )
     return Blocks(labels, n, total)

@@ -7,6 +7,7 @@ first, and more rows of a day change the sample only as far as they must.
 import numpy as np
 import pandas as pd
 import pyarrow as pa
+import pyarrow.compute as pc
 
 SLATES_A_DAY = 2_000
 
@@ -27,11 +28,11 @@ SAMPLE = pa.schema(
 
 
 class Sample:
-    """Of one day."""
+    """Of one day. rows: `SAMPLE`, from before."""
 
-    def __init__(self, rows: pd.DataFrame | None = None) -> None:
-        self._rows = [] if rows is None else [rows]
-        self._limit = np.iinfo(np.uint64).max
+    def __init__(self, rows: pa.Table) -> None:
+        self._tables = [rows]
+        self._limit = int(np.iinfo(np.uint64).max)
         self._trim()
 
     @property
@@ -39,28 +40,24 @@ class Sample:
         """Requests with a hash above it are not taken."""
         return np.uint64(self._limit)
 
-    def add(self, rows: pd.DataFrame) -> None:
+    def add(self, rows: pa.Table) -> None:
         """rows: `SAMPLE`, none above `limit`."""
-        self._rows.append(rows.astype({"score": np.float32, "source": object, "effective": object}))
-        if sum(map(len, self._rows)) > 40 * SLATES_A_DAY:
+        self._tables.append(rows)
+        if sum(map(len, self._tables)) > 40 * SLATES_A_DAY:
             self._trim()
 
     def table(self) -> pa.Table:
         self._trim()
-        if not self._rows:
-            return SAMPLE.empty_table()
-        return pa.Table.from_pandas(self._rows[0], SAMPLE, preserve_index=False)
+        return self._tables[0]
 
     def _trim(self) -> None:
-        if not self._rows:
-            return
-        full = [rows for rows in self._rows if len(rows)] or self._rows[:1]
-        rows = full[0] if len(full) == 1 else pd.concat(full, ignore_index=True)
+        rows = pa.concat_tables(self._tables)
+        request = rows["request"].to_numpy()
         for log in ("predictions", "feedback"):
-            requests = np.unique(rows.loc[rows["log"] == log, "request"].to_numpy())
+            requests = np.unique(request[pc.equal(rows["log"], log).to_numpy()])
             if len(requests) > SLATES_A_DAY:
                 self._limit = min(self._limit, int(requests[SLATES_A_DAY - 1]))
-        self._rows = [rows[rows["request"] <= np.uint64(self._limit)]]
+        self._tables = [rows.filter(pa.array(request <= self.limit)).combine_chunks()]
 
 
 def joined(table: pa.Table) -> pd.DataFrame:

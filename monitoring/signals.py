@@ -76,8 +76,12 @@ MEANS: dict[str, Spec] = {
     "history_length": Spec("Length of the history", "relative", 0.1, 0.25, "history_length"),
     "no_signal": Spec("Exposures without a watch time", "absolute", 0.05, 0.2, "no_signal"),
     "score": Spec("HiGR's score", "relative", 0.15, 0.4, "score"),
-    "margin": Spec("Score of what was engaged with over the rest of the slate", "relative", 0.3, 0.6, "margin"),
-    "concordance": Spec("Pairs of a slate that the score ranks as users did", "absolute", 0.03, 0.06, "margin"),
+    "margin": Spec(
+        "Score of what was engaged with over the rest of the slate", "relative", 0.3, 0.6, "margin"
+    ),
+    "concordance": Spec(
+        "Pairs of a slate that the score ranks as users did", "absolute", 0.03, 0.06, "margin"
+    ),
 }
 PSI_COLUMNS: dict[str, str] = {
     "reason": "Why HiGR did not answer",
@@ -97,7 +101,9 @@ def specs(columns: Windows) -> dict[str, Spec]:
     found = {name: spec for name, spec in MEANS.items() if name in columns}
     found["fallback"] = Spec("Slates that HiGR did not make", "absolute", 0.02, 0.1, "source")
     found["feedback_per_slate"] = Spec("Exposures reported a slate", "relative", 0.15, 0.4, "source")
-    found["position_profile"] = Spec("Where in the slate effective views are", "distance", 0.08, 0.15, "effective_at")
+    found["position_profile"] = Spec(
+        "Where in the slate effective views are", "distance", 0.08, 0.15, "effective_at"
+    )
     found["preference_gap"] = Spec(
         "Categories shown against categories engaged with", "absolute", 0.02, 0.05, "engaged_category"
     )
@@ -105,7 +111,9 @@ def specs(columns: Windows) -> dict[str, Spec]:
     found["prefix_entropy"] = Spec(
         "Entropy of the second code under the first, as served", "relative", 0.1, 0.25, "served_prefix"
     )
-    found["items_served"] = Spec("Different items served (effective number)", "relative", 0.2, 0.5, "served_item")
+    found["items_served"] = Spec(
+        "Different items served (effective number)", "relative", 0.2, 0.5, "served_item"
+    )
     for column in columns:
         frame, _, rest = column.partition("_")
         if column in PSI_COLUMNS:
@@ -171,10 +179,17 @@ def psi(now: Cells, before: Cells) -> np.ndarray:
 
 
 def jensen_shannon(one: Cells, other: Cells) -> np.ndarray:
-    """(S,) divergence in bits, 0 to 1."""
-    p, q = one.shares(), other.shares()
+    """(S,) divergence in bits, 0 to 1; the columns may differ in their cells."""
+    labels = sorted({*one.labels, *other.labels})
+    p, q = (_placed(cells, labels).shares() for cells in (one, other))
     middle = (p + q) / 2
     return (p * np.log2(p / middle) + q * np.log2(q / middle)).sum(axis=1) / 2
+
+
+def _placed(cells: Cells, labels: list[str]) -> Cells:
+    n = np.zeros((len(cells.n), len(labels)))
+    n[:, [labels.index(label) for label in cells.labels]] = cells.n
+    return Cells(tuple(labels), n, np.zeros_like(n))
 
 
 def _entropy(n: np.ndarray) -> np.ndarray:
@@ -196,4 +211,6 @@ def _first(prefixes: Cells) -> np.ndarray:
 def _ratio(part: np.ndarray | float, whole: np.ndarray) -> np.ndarray:
     whole = np.asarray(whole, dtype=float)
     part = np.broadcast_to(part, np.broadcast_shapes(np.shape(part), whole.shape)).astype(float)
-    return np.divide(part, whole, out=np.full(part.shape, np.nan), where=np.broadcast_to(whole > 0, part.shape))
+    return np.divide(
+        part, whole, out=np.full(part.shape, np.nan), where=np.broadcast_to(whole > 0, part.shape)
+    )

@@ -26,7 +26,7 @@ from higr.files import atomic_file, read_json, read_table, write_json, write_tab
 from monitoring.outcomes import tally_outcomes
 from monitoring.sample import SAMPLE, Sample
 from monitoring.seen import SeenKeys
-from monitoring.tally import DAY_HOURS, TALLY, Tally
+from monitoring.tally import DAY_HOURS, TALLY, Tally, summed
 
 STATE = "state.json"
 KEYS = ("predictions", "feedback", "foreign", "shown")
@@ -120,7 +120,7 @@ class State:
     def sampling(self, day: int) -> Sample:
         """Where this run samples the rows of a day."""
         if day not in self._samples:
-            self._samples[day] = Sample(self.sample(day).to_pandas())
+            self._samples[day] = Sample(self.sample(day))
         return self._samples[day]
 
     def save(self) -> None:
@@ -130,18 +130,18 @@ class State:
         added = self._tally.table()
         by_day = added["hour"].to_numpy() // DAY_HOURS
         for day in np.unique(by_day).tolist():
-            merged = Tally()
+            tables = [added.filter(pa.array(by_day == day))]
             if day in ledger.tally:
-                merged.add_table(read_table(self.path / ledger.tally[day]))
-            merged.add_table(added.filter(pa.array(by_day == day)))
-            ledger.tally[day] = self._write("tally", day, merged.table())
+                tables.append(read_table(self.path / ledger.tally[day]).cast(TALLY))
+            ledger.tally[day] = self._write("tally", day, summed(tables))
         for day, sample in self._samples.items():
             ledger.sample[day] = self._write("sample", day, sample.table())
         touched = set().union(*(seen.touched for seen in self.seen.values()))
         for day in sorted(touched):
             name = f"keys-{day}-{ledger.run}.npz"
             with atomic_file(self.path / name) as aside, aside.open("wb") as file:
-                np.savez(file, **{kind: seen.day(day) for kind, seen in self.seen.items()})
+                arrays: dict[str, Any] = {kind: seen.day(day) for kind, seen in self.seen.items()}
+                np.savez(file, **arrays)
             ledger.keys[day] = name
         ledger.keys = {day: name for day, name in ledger.keys.items() if day >= self.closed_day}
         oldest = max(ledger.tally, default=0) - KEPT_DAYS
@@ -162,7 +162,8 @@ class State:
         kept = {STATE, "lock", *ledger.tally.values(), *ledger.sample.values(), *ledger.keys.values()}
         for file in self.path.iterdir():
             known = file.name in kept or (
-                file.name.startswith("sum-") and any(file.name.endswith(name) for name in ledger.tally.values())
+                file.name.startswith("sum-")
+                and any(file.name.endswith(name) for name in ledger.tally.values())
             )
             if file.is_file() and not known and not file.name.startswith("."):
                 file.unlink(missing_ok=True)

@@ -7,7 +7,6 @@ resampling blocks and days says what chance does: rows of one user are not indep
 from collections.abc import Sequence
 
 import numpy as np
-import pandas as pd
 import pyarrow as pa
 
 BLOCKS = 16
@@ -28,6 +27,7 @@ TALLY = pa.schema(
 
 KEYS = ["hour", "block", "column", "cell"]
 DENSE_CELLS = 4_000_000
+MAX_PARTS = 50
 
 
 def hours(stamps_ms: np.ndarray) -> np.ndarray:
@@ -57,7 +57,8 @@ class Tally:
     """Adds up batches; `table` gives `TALLY` with one row a key."""
 
     def __init__(self) -> None:
-        self._parts: list[pd.DataFrame] = []
+        self._labels: dict[str, dict[str, int]] = {}
+        self._parts: dict[str, list[tuple[np.ndarray, ...]]] = {}
 
     def add(
         self,
@@ -80,36 +81,48 @@ class Tally:
             cells = None if cells is None else cells[real]
         if not len(at):
             return
-        key = at if cells is None else at * len(labels) + cells
-        key, counts, totals = _sums(key, values)
-        place, cell = key // len(labels), key % len(labels)
-        self._parts.append(
-            pd.DataFrame(
-                {
-                    "hour": (places.first + place // BLOCKS).astype(np.int32),
-                    "block": (place % BLOCKS).astype(np.int8),
-                    "column": pd.Categorical.from_codes(np.zeros(len(key), np.int8), [column]),
-                    "cell": np.asarray(labels, dtype=object)[cell],
-                    "n": counts,
-                    "total": totals,
-                }
-            )
+        key, counts, totals = _sums(at if cells is None else at * len(labels) + cells, values)
+        known = self._labels.setdefault(column, {})
+        used, cell = np.unique(key % len(labels), return_inverse=True)
+        names = np.array(
+            [known.setdefault(str(labels[i]), len(known)) for i in used.tolist()], dtype=np.int64
         )
-        if len(self._parts) > 400:
-            self._parts = [self._summed()]
-
-    def add_table(self, table: pa.Table) -> None:
-        """Add what `table` gave before."""
-        self._parts.append(table.to_pandas())
+        place = key // len(labels) + places.first * BLOCKS
+        parts = self._parts.setdefault(column, [])
+        parts.append((place, names[cell], counts, totals))
+        if len(parts) > MAX_PARTS:
+            self._parts[column] = [self._summed(column)]
 
     def table(self) -> pa.Table:
-        if not self._parts:
-            return TALLY.empty_table()
-        return pa.Table.from_pandas(self._summed(), TALLY, preserve_index=False)
+        """One row a key, in no order."""
+        tables = [TALLY.empty_table()]
+        for column, names in self._labels.items():
+            place, cell, n, total = self._summed(column)
+            labels = pa.array(list(names), pa.string())
+            values = [
+                pa.array((place // BLOCKS).astype(np.int32)),
+                pa.array((place % BLOCKS).astype(np.int8)),
+                pa.repeat(pa.scalar(column), len(place)),
+                labels.take(pa.array(cell)),
+                pa.array(n.astype(np.int64)),
+                pa.array(total),
+            ]
+            tables.append(pa.table(values, schema=TALLY))
+        return pa.concat_tables(tables)
 
-    def _summed(self) -> pd.DataFrame:
-        rows = pd.concat([part.astype({"column": object}) for part in self._parts], ignore_index=True)
-        return rows.groupby(KEYS, sort=True, as_index=False).sum()
+    def _summed(self, column: str) -> tuple[np.ndarray, ...]:
+        place, cell, n, total = (np.concatenate(arrays) for arrays in zip(*self._parts[column], strict=True))
+        width = len(self._labels[column])
+        key, inverse = np.unique(place * width + cell, return_inverse=True)
+        counts = np.bincount(inverse, n).astype(np.int64)  # exact: counts stay far below 2^53
+        return key // width, key % width, counts, np.bincount(inverse, total)
+
+
+def summed(tables: Sequence[pa.Table]) -> pa.Table:
+    """`TALLY` tables as one, with one row a key."""
+    rows = pa.concat_tables([TALLY.empty_table(), *tables])
+    whole = rows.group_by(KEYS, use_threads=False).aggregate([("n", "sum"), ("total", "sum")])
+    return pa.table([whole[c] for c in (*KEYS, "n_sum", "total_sum")], schema=TALLY)
 
 
 def _sums(key: np.ndarray, values: np.ndarray | None) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

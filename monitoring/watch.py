@@ -126,10 +126,15 @@ def judge_window(
     found = judge(frame)
     began: dict[str, int] = {}
     if found.verdict in ("watch", "page", "trip"):
-        loud = {s.signal for s in found.signals if s.verdict in ("watch", "page") and not s.signal.startswith("sid_")}
+        loud = {
+            s.signal
+            for s in found.signals
+            if s.verdict in ("watch", "page") and not s.signal.startswith("sid_")
+        }
         began = judge.began(frame, loud)
     signals = tuple(
-        s.model_copy(update={"since": moment(began[s.signal])}) if s.signal in began else s for s in found.signals
+        s.model_copy(update={"since": moment(began[s.signal])}) if s.signal in began else s
+        for s in found.signals
     )
     reference = frame.reference
     return DriftResult(
