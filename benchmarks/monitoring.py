@@ -168,12 +168,13 @@ def measure_throughput(setting: Setting, preset: Preset, console: Console) -> di
     command = [sys.executable, "-m", "benchmarks.monitoring", "--throughput", str(folder)]
     done = subprocess.run(command, check=True, capture_output=True, text=True)
     seconds = time.monotonic() - started
-    peak = float(done.stdout.split()[-1])
+    peak, cpu = map(float, done.stdout.split()[-2:])
     state = sum(file.stat().st_size for file in (folder / "state").rglob("*") if file.is_file())
     console.print(f"{copies * each} rows in {seconds:.1f} s, peak {peak:.2f} GB")
     return {
         "rows": copies * each,
         "seconds": round(seconds, 1),
+        "cpu_seconds": round(cpu, 1),
         "peak_gb": round(peak, 2),
         "rows_per_second": round(copies * each / seconds),
         "state_mb": round(state / 1e6, 1),
@@ -181,12 +182,13 @@ def measure_throughput(setting: Setting, preset: Preset, console: Console) -> di
 
 
 def _fold_only(folder: Path) -> None:
-    """In the child: one run over everything; prints its peak memory."""
+    """In the child: one run over everything; prints its peak memory, GB, and processor seconds."""
     bundle = Path((folder / "bundle.txt").read_text())
     logs = (folder / "predictions", folder / "feedback")
     now = datetime.fromtimestamp(START_MS / 1000, UTC) + 40 * DAY
     run_watch(bundle, *logs, folder / "state", folder / "out", Options(), now=now)
-    sys.stdout.write(f"{resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6}\n")
+    used = resource.getrusage(resource.RUSAGE_SELF)
+    sys.stdout.write(f"{used.ru_maxrss / 1e6} {used.ru_utime + used.ru_stime}\n")
 
 
 def _copy(table: pa.Table, n: int) -> pa.Table:
@@ -264,10 +266,11 @@ def _tables(document: dict[str, Any]) -> Tables:
         (
             "Throughput",
             [
-                ("rows", "seconds", "rows a second", "peak, GB", "state, MB"),
+                ("rows", "seconds", "processor seconds", "rows a second", "peak, GB", "state, MB"),
                 (
                     f"{speed['rows']:,}",
                     f"{speed['seconds']:.1f}",
+                    f"{speed['cpu_seconds']:.1f}",
                     f"{speed['rows_per_second']:,}",
                     f"{speed['peak_gb']:.2f}",
                     f"{speed['state_mb']:.1f}",

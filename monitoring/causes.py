@@ -129,7 +129,7 @@ def _preference_shift(m: Moves) -> str | None:
 
 
 def _position_bias(m: Moves) -> str | None:
-    if m.moved("position_profile"):
+    if m.moved("position_profile", page=True):
         return "Effective views lie at other positions of the slate than before: the page it is shown on has changed."
     return None
 

@@ -140,7 +140,8 @@ class Null:
             self.usual = {
                 c: Cells(v.labels, v.n[rows], v.total[rows]) for c, v in blocks.sums(others).items()
             }
-            self.freedom, self.count = count - 1, count
+            # Users drawn again widen the spread of few windows, and make it the better known.
+            self.freedom = count - 1 + (BLOCKS - 1 if draws else 0)
         else:
             everything = Blocks(
                 blocks.labels,
@@ -155,7 +156,7 @@ class Null:
                 for c, v in pooled.items()
             }
             self.expected = pooled
-            self.freedom, self.count = BLOCKS - 1, 0
+            self.freedom = BLOCKS - 1
 
     def judge(self, name: str, spec: Spec, min_rows: int) -> Judged | None:
         """None where the reference has nothing to compare with."""
