@@ -42,7 +42,9 @@ class Desk:
 
     def run(self, verdict: str, rules: Rules = Rules(), day: int = 8, hours: float = 0) -> str | None:  # noqa: B008
         self.recent = [verdict, *self.recent]
-        entry = act(result(verdict, day), self.switch, self.record, rules, self.recent, NOW + timedelta(hours=hours))
+        entry = act(
+            result(verdict, day), self.switch, self.record, rules, self.recent, NOW + timedelta(hours=hours)
+        )
         return entry.action if entry else None
 
     def actions(self) -> list[str]:
@@ -100,11 +102,15 @@ def test_two_windows_in_a_row_where_one_is_not_enough(desk: Desk) -> None:
     ("verdicts", "actions"),
     [
         pytest.param(["trip", "ok", "ok"], ["moved", None, "released"], id="quiet"),
-        pytest.param(["trip", "ok", "page", "ok", "watch"], ["moved", None, None, None, "released"], id="noisy"),
+        pytest.param(
+            ["trip", "ok", "page", "ok", "watch"], ["moved", None, None, None, "released"], id="noisy"
+        ),
         pytest.param(["trip", "no-data", "no-data"], ["moved", None, None], id="silence is not health"),
     ],
 )
-def test_it_goes_back_after_quiet_windows(desk: Desk, verdicts: Sequence[str], actions: list[str | None]) -> None:
+def test_it_goes_back_after_quiet_windows(
+    desk: Desk, verdicts: Sequence[str], actions: list[str | None]
+) -> None:
     assert [desk.run(v, Rules(releases=2), day=d) for d, v in enumerate(verdicts, start=1)] == actions
     assert read_switch(desk.switch) == ("auto" if "released" in actions else "baseline")
 

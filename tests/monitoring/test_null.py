@@ -56,11 +56,15 @@ def day(seed: int, rate: float, users: int = 400) -> pa.Table:
 SPEC = Spec("", "relative", 0.05, 0.15, "effective_view")
 
 
-@pytest.mark.parametrize("count", [28, 7, 1], ids=["many days", "a week: users drawn again", "one: users alone"])
+@pytest.mark.parametrize(
+    "count", [28, 7, 1], ids=["many days", "a week: users drawn again", "one: users alone"]
+)
 def test_quiet_is_no_surprise_and_a_fall_is(count: int) -> None:
     reference = [day(seed, 0.33) for seed in range(count)]
     kinds = np.arange(count) % 7
-    quiet = [Null(reference, day(100 + s, 0.33), kinds, 0).judge("effective_view", SPEC, 200) for s in range(5)]
+    quiet = [
+        Null(reference, day(100 + s, 0.33), kinds, 0).judge("effective_view", SPEC, 200) for s in range(5)
+    ]
     assert all(found and found.p > 1e-4 for found in quiet)
     fallen = Null(reference, day(200, 0.24), kinds, 0).judge("effective_view", SPEC, 200)
     assert fallen

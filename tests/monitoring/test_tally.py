@@ -55,8 +55,12 @@ def test_more_keys_than_fit_a_dense_count() -> None:
     tally, dense = Tally(), Tally()
     hour = np.array([DAY, DAY + 24 * 400, DAY])
     labels = [str(i) for i in range(3000)]
-    tally.add("c", Places(hour, np.zeros(3, np.int64)), np.array([2999, 7, 2999]), labels, np.array([1.0, 2, 3]))
-    dense.add("c", Places(hour, np.zeros(3, np.int64)), np.array([1, 0, 1]), ["7", "2999"], np.array([1.0, 2, 3]))
+    tally.add(
+        "c", Places(hour, np.zeros(3, np.int64)), np.array([2999, 7, 2999]), labels, np.array([1.0, 2, 3])
+    )
+    dense.add(
+        "c", Places(hour, np.zeros(3, np.int64)), np.array([1, 0, 1]), ["7", "2999"], np.array([1.0, 2, 3])
+    )
     assert rows(tally) == rows(dense) == {(DAY, 0, "c", "2999", 2, 4.0), (DAY + 9600, 0, "c", "7", 1, 2.0)}
 
 

@@ -132,7 +132,9 @@ def test_a_part_is_read_once(logs: Logs, monkeypatch: pytest.MonkeyPatch) -> Non
 
     read: list[str] = []
     batches = fold.batches
-    monkeypatch.setattr(fold, "batches", lambda part, *rest: (read.append(part.name), batches(part, *rest))[1])
+    monkeypatch.setattr(
+        fold, "batches", lambda part, *rest: (read.append(part.name), batches(part, *rest))[1]
+    )
     before = counts(logs.state)
     logs.run(DAYS - 1)
     assert read == []
@@ -398,5 +400,3 @@ def test_what_cannot_be_done_is_shown_and_the_verdict_still_goes_out(
     assert 'higr_drift_act_failed{action="pipeline"} 0.0' in text
     record = (logs.state / "switch.jsonl").read_text()
     assert "nowhere cannot be read" in record
-
-
