@@ -1,8 +1,10 @@
-"""Traffic for `benchmarks.monitoring`: the simulator's users, day by day, with a weekly rhythm, sound or broken.
+"""Traffic for `benchmarks.monitoring`: the simulator's users, day by day, with a weekly rhythm, sound or
+broken.
 
-Slates are the simulator's logging policy's, in the place of a trained model's: what is measured here is whether a
-change of traffic is seen, not how good the slates are. The catalogue's codes are those of a real tokenizer, fitted
-to the items that were there at the start; the rest come later.
+Slates are the simulator's logging policy's, in the place of a trained model's: what is measured here is
+whether a change of traffic is seen, not how good the slates are. The catalogue's codes are those of a real
+tokenizer,
+fitted to the items that were there at the start; the rest come later.
 """
 
 import shutil

@@ -1,4 +1,5 @@
-"""`python -m monitoring watch | drift | switch | export`. A verdict is data: exit code 0 whatever it says, 2 for bad input."""
+"""`python -m monitoring watch | drift | switch | export`. A verdict is data: exit code 0 whatever it says,
+2 for bad input."""
 
 import json
 import sys

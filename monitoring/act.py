@@ -1,7 +1,8 @@
 """What a verdict does to the switch: `trip` puts serving on the baseline, quiet windows put it back.
 
-Only a switch that stands on `auto` is tripped, and only what this job tripped is put back: a person's `higr` or
-`baseline` is left alone. Every decision to move, or not to, is one line of the record, which is only added to.
+Only a switch that stands on `auto` is tripped, and only what this job tripped is put back: a person's `higr`
+or `baseline` is left alone. Every decision to move, or not to, is one line of the record, which is only added
+to.
 """
 
 import json
@@ -27,15 +28,16 @@ class Entry(BaseModel):
 
     Attributes:
         at: when. by: who: `drift-job`, or what a person gave as their name. why: the reason of the verdict.
-        action: moved: the switch from `was` to `to`. held: it would have been moved but for `note`. released: as
-            moved, back to auto. pipeline: one was started, `note` says which run. failed: `note` says why.
+        action: moving, then moved: the switch from `was` to `to`. held: it would have been moved but for
+            `note`. released: as moved, back to auto. pipeline: one was started, `note` says which run. failed:
+            `note` says why.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     at: datetime
     by: str
-    action: Literal["moved", "held", "released", "pipeline", "failed"]
+    action: Literal["moving", "moved", "held", "released", "pipeline", "failed"]
     was: Position | None = None
     to: Position | None = None
     verdict: str = ""
@@ -51,7 +53,8 @@ class Rules:
 
     Attributes:
         trips: windows in a row that must trip: 1 acts on the first.
-        releases: quiet windows in a row (ok or watch) before the switch goes back to auto; 0: a person puts it back.
+        releases: quiet windows in a row (ok or watch) before the switch goes back to auto; 0: a person
+            puts it back.
         cool_down: after a release, no trip for so long: a switch that flaps helps nobody.
     """
 
@@ -100,8 +103,8 @@ def act(
 ) -> Entry | None:
     """Move the switch as the verdict says; what was decided, or None where there was nothing to decide.
 
-    The record is written before the switch: a move that nobody can read about never happens. Both are done over
-    again after a crash in between, since the switch still stands where it was.
+    The record is written before the switch, as `moving`, and again after it: a move that nobody can read
+    about never happens, and one that a crash cut off is made by the next run.
 
     recent: verdicts of this and earlier windows, newest first.
 
@@ -190,8 +193,9 @@ def _trip(
 
 
 def _move(switch: Path, record: Record, entry: Entry) -> Entry:
-    record.append(entry)
+    record.append(entry.model_copy(update={"action": "moving"}))
     write_switch(switch, entry.to or "auto")
+    record.append(entry)
     return entry
 
 
@@ -218,8 +222,9 @@ def _entry(
 
 
 def _own_trip(entries: list[Entry], was: Position) -> Entry | None:
-    """The trip that put the switch where it is; None where a person has moved it since, or it is elsewhere."""
-    moves = [entry for entry in entries if entry.action in ("moved", "released")]
+    """The trip that put the switch where it is; None where a person has moved it since, or it is
+    elsewhere."""
+    moves = [entry for entry in entries if entry.action in ("moving", "moved", "released")]
     last = moves[-1] if moves else None
     return last if last and last.by == JOB and last.to == "baseline" == was else None
 

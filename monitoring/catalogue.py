@@ -1,6 +1,7 @@
 """Semantic IDs of the live catalogue against those of the catalogue that the model was trained with."""
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 import pandas as pd
@@ -17,12 +18,14 @@ from monitoring.signals import Cells, jensen_shannon, psi
 MIN_NEW = 20
 """New items that are needed to speak of them."""
 TAIL = 99
-"""Percentile of the reference's quantisation errors beyond which an item is far from what the tokenizer knows."""
+"""Percentile of the reference's quantisation errors beyond which an item is far from what the tokenizer
+knows."""
 
 
 @dataclass(frozen=True)
 class Figure:
-    """One figure of the catalogue, `relative` or not; `p`: chance of it in a sound catalogue, where it is known."""
+    """One figure of the catalogue, `relative` or not; `p`: chance of it in a sound catalogue, where it is
+    known."""
 
     name: str
     words: str
@@ -85,7 +88,7 @@ def catalogue_figures(bundle: Bundle) -> CatalogueFigures:
 def conditional_entropy(codes: np.ndarray) -> list[float]:
     """Nats of each code given those before it, from the first level on. codes: (N, D)."""
     entropies = [0.0, *(float(np.log(spread(np.bincount(group)))) for group in prefix_groups(codes))]
-    return [high - low for low, high in zip(entropies, entropies[1:], strict=False)]
+    return [high - low for low, high in pairwise(entropies)]
 
 
 def _levels(codes: np.ndarray, trained: np.ndarray, now: Quality, before: Quality, size: int) -> list[Figure]:

@@ -1,7 +1,7 @@
 """What a set of moves looks like: one name, in the words of whoever must act.
 
-The first rule that holds names the cause; causes that explain others stand before them. A feedback outage moves
-every figure of reception, so it is looked for first.
+The first rule that holds names the cause; causes that explain others stand before them. A feedback outage
+moves every figure of reception, so it is looked for first.
 """
 
 from collections.abc import Callable, Mapping
@@ -115,7 +115,10 @@ def _stale_features(m: Moves) -> str | None:
 def _bad_alignment(m: Moves) -> str | None:
     lost = m.moved("concordance", DOWN) or m.moved("margin", DOWN)
     if lost and (m.moved("effective_view", DOWN) or m.moved("strength", DOWN)):
-        return "HiGR's scores no longer rank what users like first, and users watch less of what they are served."
+        return (
+            "HiGR's scores no longer rank what users like first, and users watch less of what "
+            "they are served."
+        )
     return None
 
 
@@ -130,7 +133,10 @@ def _preference_shift(m: Moves) -> str | None:
 
 def _position_bias(m: Moves) -> str | None:
     if m.moved("position_profile", page=True):
-        return "Effective views lie at other positions of the slate than before: the page it is shown on has changed."
+        return (
+            "Effective views lie at other positions of the slate than before: the page it is "
+            "shown on has changed."
+        )
     return None
 
 

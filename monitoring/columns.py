@@ -180,7 +180,8 @@ def _floats(column: pa.ChunkedArray) -> np.ndarray:
 
 
 def _pairs_apart(category: np.ndarray, owner: np.ndarray, lengths: np.ndarray) -> np.ndarray:
-    """(slates,) share of a slate's pairs of items that are of different categories; NaN for fewer than two."""
+    """(slates,) share of a slate's pairs of items that are of different categories; NaN for fewer than
+    two."""
     slate, count = _counts(category, owner)
     same = np.bincount(slate, count * (count - 1), minlength=len(lengths))
     pairs = lengths * (lengths - 1.0)

@@ -86,7 +86,7 @@ class Acted:
         return asdict(self)
 
 
-def families(result: DriftResult, acted: Acted = Acted()) -> list[GaugeMetricFamily]:  # noqa: B008 (frozen)
+def families(result: DriftResult, acted: Acted = Acted()) -> list[GaugeMetricFamily]:
     """A column without data has no `higr_drift_psi`; the verdict says so instead."""
     psi, verdict, rows, run = (_family(m) for m in (DRIFT_PSI, DRIFT_VERDICT, DRIFT_ROWS, DRIFT_RUN))
     cause, now, expected, shift, skipped, end = (

@@ -79,7 +79,8 @@ class Fold:
         ):
             if not folder.is_dir():
                 raise InputError(
-                    f"log directory {folder} does not exist; give the directory that serving writes its log to"
+                    f"log directory {folder} does not exist; give the directory that serving "
+                    "writes its log to"
                 )
             wanted = PREDICTION_COLUMNS if log == "predictions" else None
             before = len(self.state.ledger.parts.get(log, {}))
@@ -164,7 +165,7 @@ class Fold:
         table = self._whole("feedback", table, FEEDBACK)
         lengths = not_a_length(table["watch_seconds"]) | not_a_length(table["duration_seconds"])
         other = self.state.seen["foreign"].has(key_hash(table["request_id"], 0))
-        table, stamps, _ = self._kept(
+        table, _, _ = self._kept(
             "feedback",
             table,
             milliseconds(table),
@@ -208,7 +209,8 @@ class Fold:
     def _kept(
         self, log: str, table: pa.Table, stamps: np.ndarray, keys: np.ndarray, reasons: dict[str, np.ndarray]
     ) -> tuple[pa.Table, np.ndarray, np.ndarray]:
-        """Rows that count, once; a row's first reason against it is counted, and at its hour where it has one."""
+        """Rows that count, once; a row's first reason against it is counted, and at its hour where it has
+        one."""
         timed = {
             "outside": stamps < EARLIEST_MS,
             "future": stamps > self.now_ms + AHEAD_MS,
@@ -260,8 +262,8 @@ class Fold:
     ) -> None:
         """Items of the requests with the smallest hashes of their day.
 
-        owner: the row of `table` that each item belongs to. of_items, of_rows: columns of `SAMPLE`, one value an
-        item, or one a row.
+        owner: the row of `table` that each item belongs to. of_items, of_rows: columns of `SAMPLE`, one
+        value an item, or one a row.
         """
         days = stamps // DAY_MS
         block = Whose.of(table["user_id"], Segments()).block

@@ -1,5 +1,6 @@
 """A window of the state against the reference period: signals, columns, cause and verdict."""
 
+import hashlib
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
@@ -12,6 +13,7 @@ from higr.data.schemas import LABELLED_EVENTS
 from monitoring.catalogue import CatalogueFigures, Figure
 from monitoring.causes import Moves, name_cause
 from monitoring.columns import Segments, tally_feedback, tally_predictions
+from monitoring.embeddings import Planner
 from monitoring.items import UNKNOWN, Items
 from monitoring.null import COARSE, Judged, Null, adjusted
 from monitoring.outcomes import tally_outcomes
@@ -60,7 +62,8 @@ class Frame:
         return self.until - self.since
 
     def starts(self) -> list[int]:
-        """First hours of the reference's windows: the current one's hours of the day, on every earlier day."""
+        """First hours of the reference's windows: the current one's hours of the day, on every earlier
+        day."""
         if self.reference is None:
             return []
         first, end = self.reference
@@ -108,7 +111,8 @@ class Judge:
     ) -> None:
         self.state, self.bundle, self.config, self.seed = state, bundle, config, seed
         self.catalogue, self.segments = catalogue, segments
-        self.edges = score_edges(bundle)
+        self.edges, self.planner = score_edges(bundle), Planner.of(bundle)
+        self._mark = hashlib.sha256(self.edges.tobytes() + bundle.version.encode()).hexdigest()[:8]
         self._days: dict[int, pa.Table] = {}
 
     def __call__(self, frame: Frame) -> Judgement:
@@ -140,7 +144,8 @@ class Judge:
         return self._conclude(signals, columns, vanished, rows, reference, skipped, frame)
 
     def began(self, frame: Frame, names: set[str]) -> dict[str, int]:
-        """First hour of the windows in a row, up to the current one, in which each signal had moved by `watch`."""
+        """First hour of the windows in a row, up to the current one, in which each signal had moved by
+        `watch`."""
         found = dict.fromkeys(names, frame.since)
         going, start = set(names), frame.since
         for _ in range(LOOK_BACK):
@@ -161,7 +166,8 @@ class Judge:
             return None
         if foreign:
             return (
-                f"{foreign} slates are of other bundles than {self.bundle.version} and only {rows['predictions']} "
+                f"{foreign} slates are of other bundles than {self.bundle.version} and only "
+                f"{rows['predictions']} "
                 "of this one; give the one that serves"
             )
         if rows["feedback"] >= least:
@@ -193,7 +199,10 @@ class Judge:
         loud = [s for s in signals if s.verdict in ("watch", "page")]
         reason = f"{len(known)} figures within their thresholds"
         if verdict == "no-data":
-            reason = f"{rows['predictions']} slates but only {rows['feedback']} exposures came back; reception is unknown"
+            reason = (
+                f"{rows['predictions']} slates but only {rows['feedback']} exposures came back: "
+                "how they are received is unknown"
+            )
         if loud:
             moved = [f"{s.words} {_number(s.expected)} -> {_number(s.now)}" for s in loud]
             more = f" and {len(moved) - 3} more" if len(moved) > 3 else ""
@@ -207,16 +216,21 @@ class Judge:
             verdict, reason, cause, model, None, tuple(signals), tuple(columns), before, rows, skipped
         )
 
+    def _outcomes(self, sample: pa.Table) -> list[pa.Table]:
+        found = [tally_outcomes(sample, self.edges)]
+        return [*found, self.planner.tally(sample)] if self.planner else found
+
     def _window(self, since: int, until: int) -> pa.Table:
         """`TALLY` rows of a window, with what the sampled slates say."""
         days = range(since // DAY_HOURS, -(-until // DAY_HOURS))
         if not (since % DAY_HOURS or until % DAY_HOURS):
-            return pa.concat_tables([TALLY.empty_table(), *(self.state.day_sum(d, self.edges) for d in days)])
+            return pa.concat_tables(
+                [TALLY.empty_table(), *(self.state.day_sum(d, self._outcomes, self._mark) for d in days)]
+            )
         for day in days:
             if day not in self._days:
                 rows = self.state.tally(day * DAY_HOURS, (day + 1) * DAY_HOURS)
-                outcomes = tally_outcomes(self.state.sample(day), self.edges)
-                self._days[day] = pa.concat_tables([rows, outcomes])
+                self._days[day] = pa.concat_tables([rows, *self._outcomes(self.state.sample(day))])
         table = pa.concat_tables([TALLY.empty_table(), *(self._days[day] for day in days)])
         hour = table["hour"].to_numpy()
         keep = (hour >= since) & (hour < until)

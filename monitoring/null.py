@@ -1,8 +1,9 @@
 """What a figure does when nothing has changed: the reference period's own windows against each other.
 
-Blocks are whole windows of the reference (a day, most often) and, within one, sixteenths of the users. Draws are
-every window as it was, and windows whose users were drawn again with replacement; each is compared with the other
-windows of its kind. Where the reference has too few windows, users are drawn again out of all of it.
+Blocks are whole windows of the reference (a day, most often) and, within one, sixteenths of the users. Draws
+are every window as it was, and windows whose users were drawn again with replacement; each is compared with
+the other windows of its kind. Where the reference has too few windows, users are drawn again out of all of
+it.
 """
 
 from dataclasses import dataclass
@@ -13,7 +14,7 @@ import pyarrow as pa
 from scipy.stats import t as student
 
 from monitoring.columns import SEPARATOR
-from monitoring.signals import Cells, Spec, Windows, distance, value
+from monitoring.signals import Cells, Spec, distance, value
 from monitoring.tally import BLOCKS
 
 DRAWS = 160
@@ -172,7 +173,7 @@ class Null:
         if found is None:
             return None
         value_now, expected, move, p, sure = found
-        if now < min_rows and name != "feedback_per_slate" or not np.isfinite(value_now):
+        if (now < min_rows and name != "feedback_per_slate") or not np.isfinite(value_now):
             p = 1.0
         return Judged(name, spec, value_now, expected, move, p, sure, int(now), int(before))
 
@@ -237,7 +238,7 @@ def _split(rows: pd.DataFrame) -> pd.DataFrame:
     return rows[rows["column"] != "skipped"]
 
 
-KEPT_WHOLE = ("effective_at", "strength_at", "calibration", *COARSE)
+KEPT_WHOLE = ("planner", "effective_at", "strength_at", "calibration", *COARSE)
 
 
 def _merged(blocks: Blocks) -> Blocks:

@@ -12,8 +12,8 @@ def tally_outcomes(table: pa.Table, edges: np.ndarray) -> pa.Table:
     """`TALLY` rows of the columns margin, concordance and calibration of one day.
 
     margin: mean score of what was effectively viewed less that of the rest of its slate, slates with both.
-    concordance: pairs of these in which the viewed one has the higher score. Both are the alignment's pairs, made
-    of fresh feedback. calibration: effective views by bin of the score.
+    concordance: pairs of these in which the viewed one has the higher score. Both are the alignment's
+    pairs, made of fresh feedback. calibration: effective views by bin of the score.
 
     table: `SAMPLE`. edges: (B - 1,) ascending, between the bins.
     """

@@ -42,8 +42,8 @@ ADVICE: dict[Verdict, str] = {
         "baseline (one command, in the runbook), then find the cause."
     ),
     "trip": (
-        "Users are worse off and the cause is HiGR's own. In auto mode the job has put serving on the baseline, or "
-        "says in its record why not. Check the switch, then mend the cause."
+        "Users are worse off and the cause is HiGR's own. In auto mode the job has put serving on the "
+        "baseline, or says in its record why not. Check the switch, then mend the cause."
     ),
 }
 
@@ -130,7 +130,8 @@ def _signals(result: DriftResult) -> str:
         return ""
     body = "".join(_signal(s) for s in result.signals if not s.signal.startswith("psi:"))
     return (
-        '<h2>Figures</h2><p class="legend">A figure is at watch or page when its move is large enough to matter and '
+        '<h2>Figures</h2><p class="legend">A figure is at watch or page when its move is '
+        "large enough to matter and "
         "the days of the reference do not move so far by themselves. Moves in percent are relative.</p>"
         '<table><thead><tr><th>Figure<th>Verdict<th class="n">Expected<th class="n">Now<th class="n">Move'
         f'<th class="n">Watch<th class="n">Page<th>Since</tr></thead><tbody>{body}</tbody></table>'
@@ -141,10 +142,11 @@ def _signal(s: Signal) -> str:
     def move(value: float, sign: str = "") -> str:
         return f"{100 * value:{sign}.1f} %" if s.measure == "relative" else f"{value:{sign}.3f}"
 
+    since = _moment(s.since) if s.since else ""
     return (
         f"<tr><td>{escape(s.words)}<br><code>{escape(s.signal)}</code><td>{_badge(s.verdict)}"
         f'<td class="n">{_figure(s.expected)}<td class="n">{_figure(s.now)}<td class="n">{move(s.move, "+")}'
-        f'<td class="n">{move(s.watch)}<td class="n">{move(s.page)}<td>{_moment(s.since) if s.since else ""}</tr>'
+        f'<td class="n">{move(s.watch)}<td class="n">{move(s.page)}<td>{since}</tr>'
     )
 
 
@@ -153,7 +155,8 @@ def _examples(result: DriftResult) -> str:
         return ""
     slates = "".join(f"<li>{' · '.join(_item(item) for item in slate)}</li>" for slate in result.examples)
     return (
-        '<h2>Examples</h2><p class="legend">A few slates of the window, drawn by hash: category, semantic ID, and '
+        '<h2>Examples</h2><p class="legend">A few slates of the window, drawn by hash: '
+        "category, semantic ID, and "
         f"✓ for an effective view, ✗ for none, ? where no feedback came.</p><ul>{slates}</ul>"
     )
 

@@ -80,7 +80,8 @@ class Signal(_Value):
     Attributes:
         words: for a reader.
         measure: what `move` is: `relative` to what is expected, `absolute`, or a `distance`.
-        watch, page: the move that counts, at this number of rows: what matters, or more where chance moves it so far.
+        watch, page: the move that counts, at this number of rows: what matters, or more where chance
+            moves it so far.
         p: chance of such a move when nothing has changed, of this figure alone.
         since: start of the first of the windows in a row that moved; None where it has not moved.
     """

@@ -61,7 +61,8 @@ class Sample:
 
 
 def joined(table: pa.Table) -> pd.DataFrame:
-    """Exposures of HiGR's slates that both logs know: request, hour, block, item_id, position, score, effective."""
+    """Exposures of HiGR's slates that both logs know: request, hour, block, item_id, position, score,
+    effective."""
     rows = table.to_pandas()
     served = rows[(rows["log"] == "predictions") & (rows["source"] == "higr")]
     received = rows.loc[rows["log"] == "feedback", ["request", "item_id", "effective"]]

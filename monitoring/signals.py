@@ -1,7 +1,7 @@
 """The figures that are watched over windows of live traffic, and how far each must move to matter.
 
-A move counts when it is both large, by the table below, and no chance, by what the reference period shows of its
-own days (`monitoring.null`).
+A move counts when it is both large, by the table below, and no chance, by what the reference period shows of
+its own days (`monitoring.null`).
 """
 
 from collections.abc import Callable, Mapping
@@ -19,8 +19,8 @@ class Spec:
 
     Attributes:
         words: what a person on call reads.
-        measure: a move is measured relative to what is expected, as a difference, or is itself a distance from
-            what is expected (`psi`, `shape`).
+        measure: a move is measured relative to what is expected, as a difference, or is itself a distance
+            from what is expected (`psi`, `shape`).
         watch, page: least move.
         rows: the column whose rows are held to `min_rows`.
     """
@@ -108,6 +108,9 @@ def specs(columns: Windows) -> dict[str, Spec]:
         "Categories shown against categories engaged with", "absolute", 0.02, 0.05, "engaged_category"
     )
     found["calibration"] = Spec("Effective views at a given score", "distance", 0.03, 0.08, "calibration")
+    found["planner_shift"] = Spec(
+        "Planner's preference embedding for what users liked", "distance", 0.05, 0.15, "planner"
+    )
     found["prefix_entropy"] = Spec(
         "Entropy of the second code under the first, as served", "relative", 0.1, 0.25, "served_prefix"
     )
@@ -162,6 +165,9 @@ def distance(name: str, columns: Windows, expected: Windows) -> np.ndarray:
     if kind == "psi":
         return psi(columns[column], expected[column])
     now, before = columns[_CELLS[name]], expected[_CELLS[name]]
+    if name == "planner_shift":
+        gone = np.linalg.norm(_ratio(now.total, now.n) - _ratio(before.total, before.n), axis=1)
+        return _ratio(gone, np.linalg.norm(_ratio(before.total, before.n), axis=1))
     profile, usual = _ratio(now.total, now.n), _ratio(before.total, before.n)
     if name == "position_profile":  # its shape alone: how much is watched at all is another figure
         profile, usual = profile / now.mean()[:, None], usual / before.mean()[:, None]
@@ -169,7 +175,7 @@ def distance(name: str, columns: Windows, expected: Windows) -> np.ndarray:
     return (off * _ratio(now.n, now.rows()[:, None])).sum(axis=1)
 
 
-_CELLS = {"position_profile": "effective_at", "calibration": "calibration"}
+_CELLS = {"planner_shift": "planner", "position_profile": "effective_at", "calibration": "calibration"}
 
 
 def psi(now: Cells, before: Cells) -> np.ndarray:

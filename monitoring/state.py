@@ -10,9 +10,8 @@ A run writes new files aside and then `state.json` over the old one: a run that 
 """
 
 import fcntl
-import hashlib
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal
@@ -23,7 +22,6 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from higr.errors import InputError
 from higr.files import atomic_file, read_json, read_table, write_json, write_table
-from monitoring.outcomes import tally_outcomes
 from monitoring.sample import SAMPLE, Sample
 from monitoring.seen import SeenKeys
 from monitoring.tally import DAY_HOURS, TALLY, Tally, summed
@@ -41,7 +39,8 @@ class Ledger(BaseModel):
     Attributes:
         versions: of bundles whose slates were taken.
         run: number of runs that changed something.
-        parts: log to part to its size and time of change: a part is read once, a broken one again when it changed.
+        parts: log to part to its size and time of change: a part is read once, a broken one again when it
+            changed.
         newest_hour: of any row taken; -1 before the first.
         tally, sample, keys: day since 1970 to file name.
     """
@@ -90,18 +89,17 @@ class State:
         ]
         return pa.concat_tables([TALLY.empty_table(), *(table.cast(TALLY) for table in tables)])
 
-    def day_sum(self, day: int, edges: np.ndarray) -> pa.Table:
+    def day_sum(self, day: int, measure: Callable[[pa.Table], list[pa.Table]], mark: str) -> pa.Table:
         """`TALLY` rows of a whole day, its hours added up, with what its sampled slates say.
 
-        edges: see `monitoring.outcomes.tally_outcomes`.
+        measure: `SAMPLE` to `TALLY` rows. mark: what distinguishes this measure from others.
         """
         if day not in self.ledger.tally:
             return TALLY.empty_table()
-        mark = hashlib.sha256(np.ascontiguousarray(edges).tobytes()).hexdigest()[:8]
         path = self.path / f"sum-{mark}-{self.ledger.sample.get(day, '')}-{self.ledger.tally[day]}"
         if not path.exists():
-            outcomes = tally_outcomes(self.sample(day), edges)
-            rows = pa.concat_tables([self.tally(day * DAY_HOURS, (day + 1) * DAY_HOURS), outcomes])
+            hourly = self.tally(day * DAY_HOURS, (day + 1) * DAY_HOURS)
+            rows = pa.concat_tables([hourly, *measure(self.sample(day))])
             whole = rows.group_by(["block", "column", "cell"]).aggregate([("n", "sum"), ("total", "sum")])
             hour = pa.array(np.full(len(whole), day * DAY_HOURS, np.int32))
             columns = [hour, *(whole[c] for c in ("block", "column", "cell", "n_sum", "total_sum"))]
@@ -185,7 +183,8 @@ class State:
             return np.load(self.path / name, allow_pickle=False)
         except (OSError, ValueError) as error:
             raise InputError(
-                f"{self.path / name} cannot be read ({error}); give another --state, the logs are then read again"
+                f"{self.path / name} cannot be read ({error}); give another --state, the logs "
+                "are then read again"
             ) from None
 
 

@@ -1,7 +1,8 @@
 """Counts and sums of what can drift, by hour and block of users: all that is kept of a log.
 
 A block is a fixed sixteenth of the users, by hash. Windows of any whole hours are sums of these rows, and
-resampling blocks and days says what chance does: rows of one user are not independent, nor are those of one day.
+resampling blocks and days says what chance does: rows of one user are not independent, nor are those of one
+day.
 """
 
 from collections.abc import Sequence

@@ -1,4 +1,5 @@
-"""The job that runs every hour: new parts of the logs in, verdict and pages out, the switch moved if it must be."""
+"""The job that runs every hour: new parts of the logs in, verdict and pages out, the switch moved if it
+must be."""
 
 import json
 from dataclasses import dataclass, field
@@ -39,7 +40,8 @@ class Options:
     Attributes:
         hours: length of a window.
         settle_hours: a window is judged so long after its end: rows still come.
-        reference_days: the first days in the state that are the reference; the bundle's own until there are 7.
+        reference_days: the first days in the state that are the reference; the bundle's own until there
+            are 7.
         reference: (first moment, end) of the reference period instead.
         weekday: compare with the same weekday where there are enough.
         segments: users by a field of their profile.
@@ -140,7 +142,7 @@ def judge_window(
     return DriftResult(
         verdict=found.verdict,
         reason=found.reason,
-        cause=found.cause,  # type: ignore[arg-type]
+        cause=found.cause,
         since=moment(min(began.values())) if began else None,
         bundle_version=bundle.version,
         finished_at=now,
@@ -200,7 +202,8 @@ def _remember(path: Path, result: DriftResult) -> list[str]:
 def _act(
     result: DriftResult, own: Path, options: Options, recent: list[str], now: datetime
 ) -> tuple[Entry | None, Acted]:
-    """Move the switch and start the pipeline. What fails is recorded and shown; the verdict still goes out."""
+    """Move the switch and start the pipeline. What fails is recorded and shown; the verdict still goes
+    out."""
     if options.switch is None:
         return None, Acted()
     record, failed = Record(own / RECORD), []
@@ -232,7 +235,8 @@ def _note_failure(record: Record, result: DriftResult, now: datetime, why: str) 
 def _examples(
     state: State, bundle: Bundle, found: Judgement, frame: Frame
 ) -> tuple[tuple[ExampleItem, ...], ...]:
-    """A few slates of the window, with what became of them; those least effective first where things got worse."""
+    """A few slates of the window, with what became of them; those least effective first where things got
+    worse."""
     if found.verdict not in ("watch", "page", "trip"):
         return ()
     tables = [state.sample(day) for day in range(frame.since // DAY_HOURS, -(-frame.until // DAY_HOURS))]

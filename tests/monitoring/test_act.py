@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+import monitoring.act as act_module
 from higr.errors import InputError
 from monitoring.act import Record, Rules, act, override, read_switch
 from monitoring.result import DriftResult, WindowSummary
@@ -40,10 +41,15 @@ class Desk:
         self.switch.write_text(f"{position}\n")
         self.recent: list[str] = []
 
-    def run(self, verdict: str, rules: Rules = Rules(), day: int = 8, hours: float = 0) -> str | None:  # noqa: B008
+    def run(self, verdict: str, rules: Rules | None = None, day: int = 8, hours: float = 0) -> str | None:
         self.recent = [verdict, *self.recent]
         entry = act(
-            result(verdict, day), self.switch, self.record, rules, self.recent, NOW + timedelta(hours=hours)
+            result(verdict, day),
+            self.switch,
+            self.record,
+            rules or Rules(),
+            self.recent,
+            NOW + timedelta(hours=hours),
         )
         return entry.action if entry else None
 
@@ -61,7 +67,8 @@ def test_trip_puts_serving_on_the_baseline_and_says_why(desk: Desk) -> None:
     assert serving.position == "auto"
     assert desk.run("trip") == "moved"
     assert serving.position == "baseline"
-    line = json.loads(desk.record.path.read_text())
+    intent, line = map(json.loads, desk.record.path.read_text().splitlines())
+    assert intent == line | {"action": "moving"}
     assert {k: line[k] for k in ("by", "action", "was", "to", "verdict", "cause", "why")} == {
         "by": "drift-job",
         "action": "moved",
@@ -127,7 +134,13 @@ def test_a_person_who_puts_it_back_is_not_overruled_for_the_same_window(desk: De
     override(desk.switch, desk.record, "auto", "maria", "looks fine to me", NOW)
     assert desk.run("trip") == "held"
     assert read_switch(desk.switch) == "auto"
-    assert [entry.by for entry in desk.record.entries()] == ["drift-job", "maria", "drift-job"]
+    assert [(entry.by, entry.action) for entry in desk.record.entries()] == [
+        ("drift-job", "moving"),
+        ("drift-job", "moved"),
+        ("maria", "moving"),
+        ("maria", "moved"),
+        ("drift-job", "held"),
+    ]
     assert desk.run("trip", day=9) == "moved"
 
 
@@ -151,8 +164,26 @@ def test_a_torn_line_is_passed_over_and_the_next_stands_on_its_own(desk: Desk) -
     with desk.record.path.open("a") as file:
         file.write('{"at": "2026-')
     override(desk.switch, desk.record, "auto", "maria", "", NOW)
-    assert desk.actions() == ["moved", "moved"]
-    assert desk.record.path.read_text().count("\n") == 3
+    assert desk.actions() == ["moving", "moved"] * 2
+    assert desk.record.path.read_text().count("\n") == 5
+
+
+@pytest.mark.parametrize("reached", [False, True], ids=["before the switch", "after it"])
+def test_a_run_that_is_killed_while_it_moves(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch, reached: bool
+) -> None:
+    def killed(path: Path, position: Any) -> None:
+        if reached:
+            path.write_text(f"{position}\n")
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(act_module, "write_switch", killed)
+        with pytest.raises(KeyboardInterrupt):
+            desk.run("trip")
+    assert desk.run("trip") == (None if reached else "moved")
+    assert read_switch(desk.switch) == "baseline"
+    assert desk.run("ok", Rules(releases=1), day=9) == "released"
 
 
 def test_the_record_comes_before_the_move(desk: Desk, monkeypatch: Any) -> None:

@@ -79,7 +79,8 @@ def test_a_weekly_rhythm_is_expected_of_a_weekend() -> None:
     weekend = day(300, 0.42)
     as_weekend = Null(reference, weekend, kinds, 6).judge("effective_view", SPEC, 200)
     as_monday = Null(reference, weekend, kinds, 0).judge("effective_view", SPEC, 200)
-    assert as_weekend and as_monday
+    assert as_weekend
+    assert as_monday
     assert as_weekend.p > 1e-3
     assert as_monday.p < 1e-5
 

@@ -26,7 +26,8 @@ DAYS = 9
 
 
 class Logs:
-    """Days of traffic as parts, and a job that reads them. One slate a minute: 288 of five in a day of these."""
+    """Days of traffic as parts, and a job that reads them. One slate a minute: 288 of five in a day of
+    these."""
 
     def __init__(self, folder: Path, bundle: Bundle, traffic: Any) -> None:
         self.folder, self.bundle, self.traffic = folder, bundle, traffic
@@ -320,7 +321,7 @@ class Api(BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(content)
 
-    do_GET = do_POST = do_PUT = answer  # noqa: N815
+    do_GET = do_POST = do_PUT = answer
 
     def log_message(self, *_: Any) -> None: ...
 
