@@ -29,8 +29,8 @@ class Entry(BaseModel):
     Attributes:
         at: when. by: who: `drift-job`, or what a person gave as their name. why: the reason of the verdict.
         action: moving, then moved: the switch from `was` to `to`. held: it would have been moved but for
-            `note`. released: as moved, back to auto. pipeline: one was started, `note` says which run. failed:
-            `note` says why.
+            `note`. released: as moved, back to auto. pipeline: one was started, `note` says which run.
+            failed: `note` says why.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")

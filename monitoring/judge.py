@@ -12,6 +12,7 @@ from higr.config import MonitoringConfig
 from higr.data.schemas import LABELLED_EVENTS
 from monitoring.catalogue import CatalogueFigures, Figure
 from monitoring.causes import Moves, name_cause
+from monitoring.cells import Cells as RowCells
 from monitoring.columns import Segments, tally_feedback, tally_predictions
 from monitoring.embeddings import Planner
 from monitoring.items import UNKNOWN, Items
@@ -39,7 +40,7 @@ REFERENCE_ONLY = (
 EDGES = np.linspace(0.1, 0.9, 9)
 LOOK_BACK = 14
 """Windows before the current one that are looked at for when a move began."""
-MIN_P = 1e-300
+DRAWN_ROWS = 5_000
 
 
 @dataclass(frozen=True)
@@ -79,7 +80,10 @@ class Frame:
 
 @dataclass(frozen=True)
 class Judgement:
-    """What `judge` found, as `DriftResult` has it."""
+    """What `judge` found, as `DriftResult` has it.
+
+    counted: the columns with a PSI, cell by cell, for Evidently.
+    """
 
     verdict: Verdict
     reason: str
@@ -88,6 +92,7 @@ class Judgement:
     since: datetime | None
     signals: tuple[Signal, ...]
     columns: tuple[ColumnDrift, ...]
+    counted: dict[str, RowCells]
     rows_reference: dict[str, int]
     rows_current: dict[str, int]
     skipped: dict[str, int]
@@ -120,7 +125,7 @@ class Judge:
         rows = _rows(current)
         skipped = _skipped(current)
         if missing := self._missing(rows, skipped):
-            return Judgement("no-data", missing, None, False, None, (), (), {}, rows, skipped)
+            return Judgement("no-data", missing, None, False, None, (), (), {}, {}, rows, skipped)
         starts = frame.starts()
         if starts:
             reference = [self._window(start, start + frame.length) for start in starts]
@@ -141,7 +146,8 @@ class Judge:
         ]
         columns = _columns(null, {s.signal: s for s in signals})
         vanished = _vanished(null)
-        return self._conclude(signals, columns, vanished, rows, reference, skipped, frame)
+        counted = {c.column: _row_cells(null, c.column) for c in columns if c.verdict != "no-data"}
+        return self._conclude(signals, columns, vanished, rows, reference, skipped, counted)
 
     def began(self, frame: Frame, names: set[str]) -> dict[str, int]:
         """First hour of the windows in a row, up to the current one, in which each signal had moved by
@@ -184,7 +190,7 @@ class Judge:
         rows: dict[str, int],
         reference: list[pa.Table],
         skipped: dict[str, int],
-        frame: Frame,
+        counted: dict[str, RowCells],
     ) -> Judgement:
         signals.sort(key=lambda s: (-VERDICTS.index(s.verdict), -s.shift))
         columns.sort(key=lambda c: (-VERDICTS.index(c.verdict), -(c.psi or 0) / (c.page or 1)))
@@ -213,7 +219,17 @@ class Judge:
         cause = named[0].name if named else None
         model = bool(named and named[0].model)
         return Judgement(
-            verdict, reason, cause, model, None, tuple(signals), tuple(columns), before, rows, skipped
+            verdict,
+            reason,
+            cause,
+            model,
+            None,
+            tuple(signals),
+            tuple(columns),
+            counted,
+            before,
+            rows,
+            skipped,
         )
 
     def _outcomes(self, sample: pa.Table) -> list[pa.Table]:
@@ -360,6 +376,17 @@ def _columns(null: Null, signals: dict[str, Signal]) -> list[ColumnDrift]:
             )
         )
     return found
+
+
+def _row_cells(null: Null, column: str) -> RowCells:
+    """The counts as rows again, at most about `DRAWN_ROWS` a side: Evidently takes rows."""
+
+    def rows(n: np.ndarray) -> np.ndarray:
+        scale = min(DRAWN_ROWS / max(n.sum(), 1), 1.0)
+        return np.repeat(np.arange(len(n)), np.round(n * scale).astype(np.int64))
+
+    now, before = null.current[column], null.expected[column]
+    return RowCells(now.labels, rows(before.n[0]), rows(now.n[0]))
 
 
 def _vanished(null: Null) -> tuple[str, ...]:

@@ -72,13 +72,13 @@ def page(result: DriftResult, evidently: str | None) -> str:
 </header>
 <h2>Windows</h2>
 {_windows(result)}
+{_signals(result)}
+{_examples(result)}
 <h2>Columns</h2>
 <p class="legend"><i class="old"></i>reference <i class="new"></i>now. Cells that moved most first. PSI: 0 is
 no change; the marks on its bar are the thresholds for watch and page, which include what chance alone
 explains at this number of rows.</p>
 {_columns(result)}
-{_signals(result)}
-{_examples(result)}
 {details}
 <footer>Bundle {escape(result.bundle_version)}. Finished {_moment(result.finished_at)}.</footer>
 </main>

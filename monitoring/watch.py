@@ -15,11 +15,13 @@ from higr.errors import HigrError, InputError
 from higr.files import atomic_file, write_json
 from monitoring.act import Entry, Record, Rules, act
 from monitoring.catalogue import CatalogueFigures, catalogue_figures
+from monitoring.cells import Cells
 from monitoring.columns import Segments
+from monitoring.drift import evidently_report
 from monitoring.exporter import ACTED, Acted, push, write_textfile
 from monitoring.fold import Fold, Folded
 from monitoring.items import Items
-from monitoring.job import PAGE, RESULT, TEXTFILE, thresholds
+from monitoring.job import EVIDENTLY, PAGE, RESULT, TEXTFILE, thresholds
 from monitoring.judge import Frame, Judge, Judgement, moment
 from monitoring.pipeline import PipelineTarget, start
 from monitoring.report import page
@@ -100,11 +102,12 @@ def run_watch(
         if any(folded.rows.values()) or folded.skipped:
             kept.save()
         catalogue = catalogue_figures(sealed)
-        result = judge_window(kept, sealed, config, catalogue, options, now, folded)
+        result, counted = judge_window(kept, sealed, config, catalogue, options, now, folded)
     recent = _remember(own / HISTORY, result)
     entry, acted = _act(result, own, options, recent, now)
+    evidently = _write_evidently(out / EVIDENTLY, result, counted)
     with atomic_file(out / PAGE) as aside:
-        aside.write_text(page(result, None))
+        aside.write_text(page(result, EVIDENTLY if evidently else None))
     result.save(out / RESULT)
     write_json(out / ACTED, acted.to_json())
     write_textfile(out / TEXTFILE, out / RESULT)
@@ -121,8 +124,8 @@ def judge_window(
     options: Options,
     now: datetime,
     folded: Folded,
-) -> DriftResult:
-    """The last window that is complete at `now`."""
+) -> tuple[DriftResult, dict[str, Cells]]:
+    """The last window that is complete at `now`, and its columns cell by cell."""
     frame = _frame(state, options, now)
     judge = Judge(state, bundle, config, catalogue, options.segments)
     found = judge(frame)
@@ -139,7 +142,7 @@ def judge_window(
         for s in found.signals
     )
     reference = frame.reference
-    return DriftResult(
+    result = DriftResult(
         verdict=found.verdict,
         reason=found.reason,
         cause=found.cause,
@@ -165,6 +168,19 @@ def judge_window(
         signals=signals,
         examples=_examples(state, bundle, found, frame),
     )
+    return result, found.counted
+
+
+def _write_evidently(path: Path, result: DriftResult, counted: dict[str, Cells]) -> bool:
+    """Every distribution as Evidently draws it, where something moved: a quiet run saves these seconds."""
+    if result.verdict not in ("watch", "page", "trip") or not counted:
+        path.unlink(missing_ok=True)
+        return False
+    thresholds = {c.column: c.page for c in result.columns if c.page is not None and c.column in counted}
+    snapshot = evidently_report(counted, thresholds)
+    with atomic_file(path) as aside:
+        snapshot.save_html(str(aside))
+    return True
 
 
 def _frame(state: State, options: Options, now: datetime) -> Frame:

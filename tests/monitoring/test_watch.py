@@ -105,6 +105,7 @@ def test_a_moved_day_pages_and_is_named(logs: Logs, change: dict[str, Any], caus
     page = (logs.folder / "out" / "drift.html").read_text()
     assert cause in page
     assert "Examples" in page
+    assert "engaged_category" in (logs.folder / "out" / "evidently.html").read_text()
 
 
 def test_since_is_the_first_of_the_windows_that_moved(tmp_path: Path, bundle: Bundle, traffic: Any) -> None:
