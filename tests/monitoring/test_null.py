@@ -104,3 +104,11 @@ def test_every_figure_of_a_full_day_has_a_spec_and_a_value() -> None:
 
 def test_schema_is_the_tallys() -> None:
     assert day(1, 0.3).schema == TALLY
+
+
+def test_a_window_is_never_compared_with_itself() -> None:
+    reference = [day(d, 0.33).slice(0, 1 + d) for d in range(6)]
+    null = Null(reference, day(9, 0.33), np.zeros(6), 0)
+    own = null.draws["effective_view"].rows()[:6]
+    others = null.usual["effective_view"].rows()[:6]
+    assert others == pytest.approx(own.sum() - own)
