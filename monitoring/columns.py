@@ -2,7 +2,8 @@
 
 | column | cell | n, total |
 |---|---|---|
-| source, reason | who made the slate, why not HiGR | slates |
+| source, reason | who made the slate, why not HiGR (but for the switch) | slates |
+| switched | | slates, those that the switch sent to the baseline |
 | degraded, no_history | | slates, how many of them |
 | history_length, latency_ms, features_ms | | slates, sum |
 | diversity, prefix_repetition | | slates, sum of shares |
@@ -36,6 +37,8 @@ from monitoring.tally import BLOCKS, Places, Tally, hours
 FEEDBACK_LABELS = np.array([level.name.lower() for level in Feedback], dtype=object)
 MAX_POSITIONS = 32
 SEPARATOR = "\t"
+SWITCH = "switch"
+"""Reason of a fallback that the switch asked for."""
 
 
 @dataclass(frozen=True)
@@ -95,8 +98,11 @@ def tally_predictions(
     """table: checked rows of the prediction log. repeated: (positions,) bool, this user has had it today."""
     whose = Whose.of(table["user_id"], segments)
     slates = Places(hours(milliseconds(table)), whose.block)
-    for column, name in (("source", "source"), ("reason", "fallback_reason")):
-        tally.add(column, slates, *_labelled(table[name].fill_null("none")))
+    reason = table["fallback_reason"].fill_null("none")
+    switched = pc.equal(reason, SWITCH)  # somebody's will, or this job's: no trouble of HiGR's
+    tally.add("source", slates, *_labelled(table["source"]))
+    tally.add("reason", slates, *_labelled(pc.if_else(switched, "none", reason)))
+    tally.add("switched", slates, values=switched.to_numpy().astype(float))
     history = _floats(table["history_length"])
     for column, values in (
         ("degraded", _floats(table["degraded"])),

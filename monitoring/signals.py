@@ -143,7 +143,7 @@ def value(name: str, columns: Windows) -> np.ndarray:
         return _perplexity(columns[column].n)
     match name:
         case "fallback":
-            return 1 - columns["source"].share_of("higr")
+            return 1 - columns["source"].share_of("higr") - columns["switched"].mean()
         case "feedback_per_slate":
             exposures = columns["effective_view"].rows() if "effective_view" in columns else 0.0
             return _ratio(exposures, columns["source"].rows())

@@ -50,6 +50,7 @@ def day(seed: int, rate: float, users: int = 400) -> pa.Table:
     where = Places(np.zeros(4000, np.int64), user % BLOCKS)
     tally.add("effective_view", where, values=liked.astype(float))
     tally.add("source", where, np.zeros(4000, np.int64), ["higr"])
+    tally.add("switched", where, values=np.zeros(4000))
     return tally.table()
 
 

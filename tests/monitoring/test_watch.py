@@ -108,6 +108,20 @@ def test_a_moved_day_pages_and_is_named(logs: Logs, change: dict[str, Any], caus
     assert "engaged_category" in (logs.folder / "out" / "evidently.html").read_text()
 
 
+def test_a_day_on_the_baseline_by_the_switch_is_no_fallback(logs: Logs) -> None:
+    predictions, feedback = logs.tables(DAYS, fallback=1.0)
+    for name, word in (("source", "baseline"), ("fallback_reason", "switch")):
+        place = predictions.column_names.index(name)
+        predictions = predictions.set_column(
+            place, predictions.schema.field(place), pa.array([word] * len(predictions))
+        )
+    pq.write_table(predictions, logs.predictions / "switched.parquet")
+    pq.write_table(feedback, logs.feedback / "switched.parquet")
+    result = logs.run(DAYS)
+    assert result.verdict == "ok", result.reason
+    assert {s.signal: s.now for s in result.signals}["fallback"] == 0
+
+
 def test_since_is_the_first_of_the_windows_that_moved(tmp_path: Path, bundle: Bundle, traffic: Any) -> None:
     logs = Logs(tmp_path, bundle, traffic)
     for day in range(12):
