@@ -19,7 +19,7 @@ export DO_NOT_TRACK = 1
 export OMP_NUM_THREADS ?= 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup system-deps demo test lint bench bench-tokenizer bench-training bench-quality bench-alignment bench-decoding bench-serving serve clean
+.PHONY: help setup system-deps demo test lint bench bench-tokenizer bench-training bench-quality bench-alignment bench-decoding bench-serving bench-monitoring serve clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 14
@@ -72,6 +72,9 @@ bench-decoding: setup ## HiGR beside T5 and flat decoding, by engine; parity on 
 
 bench-serving: setup ## the endpoint under load, at one request at a time, and under faults; needs redis-server; PRESET=full|quick
 	@$(BIN)/python -m benchmarks.serving $(if $(PRESET),--preset $(PRESET))
+
+bench-monitoring: setup ## the drift job over a quiet month, nine faults and many rows; PRESET=full|quick
+	@$(BIN)/python -m benchmarks.monitoring $(if $(PRESET),--preset $(PRESET))
 
 serve: setup ## serve the bundle in RUN on PORT; the word in RUN/switch decides who makes the slates
 	@test -e $(RUN)/switch || echo auto > $(RUN)/switch

@@ -632,6 +632,18 @@ class MonitoringConfig(Section):
     psi_watch: float = Field(0.1, gt=0)
     psi_page: float = Field(0.25, gt=0)
     min_rows: int = Field(200, ge=1, description="fewer rows in a window: verdict no-data")
+    page_chance: float = Field(
+        1e-3,
+        gt=0,
+        lt=1,
+        description="chance of a false page in a quiet window, over all figures together (Holm)",
+    )
+    watch_chance: float = Field(
+        0.01,
+        gt=0,
+        lt=1,
+        description="share of false ones among the figures at watch (Benjamini and Hochberg)",
+    )
 
 
 class RunConfig(Section):

@@ -155,11 +155,61 @@ DRIFT_PSI = Metric(
     "higr_drift_psi", "gauge", "Population stability index of a column, current over reference.", ("column",)
 )
 DRIFT_VERDICT = Metric(
-    "higr_drift_verdict", "gauge", "1 for the verdict in force: no-data, ok, watch or page.", ("verdict",)
+    "higr_drift_verdict",
+    "gauge",
+    "1 for the verdict in force: no-data, ok, watch, page or trip.",
+    ("verdict",),
+)
+DRIFT_CAUSE = Metric(
+    "higr_drift_cause",
+    "gauge",
+    "1 for what a watch, page or trip looks like; all 0 where nothing moved.",
+    ("cause",),
+)
+DRIFT_SIGNAL = Metric("higr_drift_signal", "gauge", "A watched figure over the current window.", ("signal",))
+DRIFT_SIGNAL_EXPECTED = Metric(
+    "higr_drift_signal_expected", "gauge", "The same figure over the reference.", ("signal",)
+)
+DRIFT_SIGNAL_SHIFT = Metric(
+    "higr_drift_signal_shift",
+    "gauge",
+    "How far a figure has moved, over how far it must move to page: 1 and above pages if it is no chance.",
+    ("signal",),
 )
 DRIFT_ROWS = Metric("higr_drift_rows", "gauge", "Rows compared.", ("window", "table"))
+DRIFT_SKIPPED = Metric(
+    "higr_drift_skipped_rows",
+    "gauge",
+    "Rows of the logs that were left out, by log, a dot and the reason; reason part: files.",
+    ("reason",),
+)
 DRIFT_RUN = Metric(
     "higr_drift_last_run_timestamp_seconds", "gauge", "When the drift job last ended, Unix seconds."
+)
+DRIFT_WINDOW_END = Metric(
+    "higr_drift_window_end_timestamp_seconds",
+    "gauge",
+    "End of the window that was judged last, Unix seconds: a log that stopped makes it old.",
+)
+DRIFT_SWITCH_MOVED = Metric(
+    "higr_drift_switch_moved_timestamp_seconds",
+    "gauge",
+    "When the drift job last moved the switch to this position, Unix seconds.",
+    ("position",),
+)
+DRIFT_SWITCH_MOVES = Metric(
+    "higr_drift_switch_moves", "gauge", "Moves of the switch in the drift job's record.", ("position",)
+)
+DRIFT_PIPELINE_STARTED = Metric(
+    "higr_drift_pipeline_started_timestamp_seconds",
+    "gauge",
+    "When a trip last started a pipeline, Unix seconds.",
+)
+DRIFT_ACT_FAILED = Metric(
+    "higr_drift_act_failed",
+    "gauge",
+    "1 where the last run of the drift job should have acted and could not: switch or pipeline.",
+    ("action",),
 )
 
 JOB_SUCCESS = Metric(

@@ -19,7 +19,14 @@ from higr.files import atomic_file
 from monitoring.alerting.settings import RuleSettings
 from monitoring.result import DriftResult
 
-STYLES = {"ok": "green", "no-data": "magenta", "watch": "yellow", "page": "bold red"}
+STYLES = {
+    "ok": "green",
+    "no-data": "magenta",
+    "watch": "yellow",
+    "page": "bold red",
+    "trip": "bold white on red",
+}
+SHOWN_SIGNALS = 12
 
 app = typer.Typer(
     add_completion=False, no_args_is_help=True, help="Drift of served slates and of their reception."
@@ -55,6 +62,107 @@ def drift(
         soft_wrap=True,
     )
     console.print(f"page    {out / 'drift.html'}", highlight=False, soft_wrap=True)
+
+
+@app.command()
+def watch(
+    bundle: Annotated[Path, typer.Option(help="The bundle that serves.")],
+    predictions: Annotated[Path, typer.Option(help="Directory of the prediction log's Parquet parts.")],
+    feedback: Annotated[Path, typer.Option(help="Directory of the feedback log's Parquet parts.")],
+    state: Annotated[Path, typer.Option(help="What the job keeps between its runs; a folder of its own.")],
+    out: Annotated[Path, typer.Option(help="Where drift.html, drift.json and drift.prom go.")],
+    hours: Annotated[int, typer.Option(help="Length of a window: 1 to 24 hours, or whole days.", min=1)] = 24,
+    settle: Annotated[int, typer.Option(help="Hours after its end that a window is judged.", min=0)] = 1,
+    reference_days: Annotated[int, typer.Option(help="First days of the state: the reference.", min=1)] = 28,
+    reference_since: Annotated[
+        str | None, typer.Option(help="Or the reference's first moment, ISO 8601.")
+    ] = None,
+    reference_until: Annotated[str | None, typer.Option(help="And its end, not included.")] = None,
+    weekday: Annotated[bool, typer.Option(help="Compare with days of the same weekday.")] = True,
+    users: Annotated[
+        Path | None, typer.Option(help="Parquet file of the users' profiles, for --segment.")
+    ] = None,
+    segment: Annotated[str | None, typer.Option(help="Profile field to look at by its values.")] = None,
+    switch: Annotated[
+        Path | None, typer.Option(help="Switch file that a trip moves; none: nothing is moved.")
+    ] = None,
+    trips: Annotated[int, typer.Option(help="Windows in a row that must trip.", min=1)] = 1,
+    releases: Annotated[
+        int,
+        typer.Option(
+            help="Quiet windows in a row after which the switch goes back; 0: a person does it.", min=0
+        ),
+    ] = 0,
+    cool_down: Annotated[float, typer.Option(help="Hours without a trip after it went back.", min=0)] = 6.0,
+    pipeline: Annotated[
+        Path | None, typer.Option(help="JSON: which pipeline a trip starts, and where.")
+    ] = None,
+    pushgateway: Annotated[str | None, typer.Option(help="host:port that takes the metrics.")] = None,
+    now: Annotated[str | None, typer.Option(help="Judge as of this moment, ISO 8601; for replays.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
+) -> None:
+    """Read what is new of the logs, judge the last whole window, and act on it. Run it every hour."""
+    from datetime import timedelta
+
+    from higr.files import read_table
+    from monitoring.act import Rules
+    from monitoring.columns import Segments
+    from monitoring.pipeline import PipelineTarget
+    from monitoring.watch import Options, run_watch
+
+    if (users is None) != (segment is None):
+        raise InputError("--users and --segment go together: give both or neither")
+    if (reference_since is None) != (reference_until is None):
+        raise InputError("--reference-since and --reference-until go together: give both or neither")
+    first, end = _moment("--reference-since", reference_since), _moment("--reference-until", reference_until)
+    options = Options(
+        hours=hours,
+        settle_hours=settle,
+        reference_days=reference_days,
+        reference=(first, end) if first and end else None,
+        weekday=weekday,
+        segments=Segments.of(read_table(users), segment) if users and segment else Segments(),
+        switch=switch,
+        rules=Rules(trips, releases, timedelta(hours=cool_down)),
+        pipeline=PipelineTarget.load(pipeline) if pipeline else None,
+        pushgateway=pushgateway,
+    )
+    result, entry = run_watch(bundle, predictions, feedback, state, out, options, now=_moment("--now", now))
+    if as_json:
+        sys.stdout.write(json.dumps(result.model_dump(mode="json")) + "\n")
+        return
+    console = Console()
+    if result.signals:
+        console.print(_signals(result))
+    cause = f" ({result.cause})" if result.cause else ""
+    console.print(
+        f"verdict [{STYLES[result.verdict]}]{result.verdict}[/]{cause}: {result.reason}",
+        highlight=False,
+        soft_wrap=True,
+    )
+    if result.since:
+        console.print(f"since   {result.since:%Y-%m-%d %H:%M} UTC", highlight=False)
+    if entry:
+        moved = f" from {entry.was} to {entry.to}" if entry.to else ""
+        console.print(f"switch  {entry.action}{moved} {entry.note}", highlight=False, soft_wrap=True)
+    console.print(f"page    {out / 'drift.html'}", highlight=False, soft_wrap=True)
+
+
+@app.command(name="switch")
+def move_switch(
+    to: Annotated[str, typer.Argument(help="auto, higr or baseline.")],
+    switch: Annotated[Path, typer.Option(help="The switch file that serving reads.")],
+    record: Annotated[Path, typer.Option(help="The record, switch.jsonl in the job's state.")],
+    by: Annotated[str, typer.Option(help="Who you are.")],
+    why: Annotated[str, typer.Option(help="Why.")],
+) -> None:
+    """Move the switch by hand, and write it into the record of its moves."""
+    from monitoring.act import POSITIONS, Record, override
+
+    if to not in POSITIONS:
+        raise InputError(f"no position {to!r}; it must be one of {', '.join(POSITIONS)}")
+    entry = override(switch, Record(record), to, by, why, datetime.now(UTC))  # type: ignore[arg-type]
+    Console().print(f"switch moved from {entry.was} to {entry.to}", highlight=False)
 
 
 @app.command()
@@ -136,6 +244,17 @@ def _table(result: DriftResult) -> Table:
         figures = [f"{v:.3f}" if v is not None else "-" for v in (c.psi, c.watch, c.page)]
         verdict = f"[{STYLES[c.verdict]}]{c.verdict}[/]"
         table.add_row(c.column, verdict, *figures, f"{c.rows_reference:,}", f"{c.rows_current:,}")
+    return table
+
+
+def _signals(result: DriftResult) -> Table:
+    table = Table(Column("figure", no_wrap=True), "verdict", "expected", "now", "move", "page at", "since")
+    for s in result.signals[:SHOWN_SIGNALS]:
+        verdict = f"[{STYLES[s.verdict]}]{s.verdict}[/]"
+        since = f"{s.since:%m-%d %H:%M}" if s.since else ""
+        table.add_row(
+            s.signal, verdict, f"{s.expected:.3g}", f"{s.now:.3g}", f"{s.move:+.3f}", f"{s.page:.3f}", since
+        )
     return table
 
 

@@ -5,7 +5,7 @@ from html import escape
 from monitoring.result import CellShift, ColumnDrift
 
 CSS = """
-:root { --ok: #1a7f4b; --no-data: #7a4fa3; --watch: #b26a00; --page: #c0262d }
+:root { --ok: #1a7f4b; --no-data: #7a4fa3; --watch: #b26a00; --page: #c0262d; --trip: #7d0d14 }
 :root { --line: #e3e6ea; --soft: #5b6470 }
 body { margin: 0; background: #f6f7f9; color: #1c2126; font: 15px/1.5 system-ui, Roboto, sans-serif }
 main { max-width: 1120px; margin: 32px auto; padding: 0 24px }
@@ -13,6 +13,7 @@ header { background: #fff; border: 1px solid var(--line); border-left: 8px solid
 header { padding: 20px 28px }
 header.ok { border-left-color: var(--ok) } header.no-data { border-left-color: var(--no-data) }
 header.watch { border-left-color: var(--watch) } header.page { border-left-color: var(--page) }
+header.trip { border-left-color: var(--trip) } .badge.trip { background: var(--trip) }
 h1 { font-size: 28px; margin: 8px 0 } h2 { font-size: 18px; margin: 32px 0 8px }
 .badge { display: inline-block; padding: 1px 10px; border-radius: 10px; color: #fff; white-space: nowrap }
 .badge { font-size: 13px; font-weight: 600 }

@@ -43,7 +43,7 @@ def run_drift(
     except OSError as error:
         raise InputError(f"{out} cannot be made a directory ({error.strerror}); give another --out") from None
     current = current_window(opened, predictions, feedback, period or Period(), seed)
-    result, snapshot = compare(reference_window(opened, seed), current, opened, _thresholds(opened))
+    result, snapshot = compare(reference_window(opened, seed), current, opened, thresholds(opened))
     if snapshot is None:
         (out / EVIDENTLY).unlink(missing_ok=True)
     else:
@@ -56,7 +56,12 @@ def run_drift(
     return result
 
 
-def _thresholds(bundle: Bundle) -> MonitoringConfig:
+def thresholds(bundle: Bundle) -> MonitoringConfig:
+    """The bundle's own.
+
+    Raises:
+        BundleError: they cannot be read.
+    """
     try:
         return MonitoringConfig.model_validate(bundle.manifest.config.get("monitoring", {}))
     except ValueError as error:

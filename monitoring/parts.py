@@ -5,7 +5,7 @@ Nothing is dropped without a reason in `LogRead.skipped`.
 """
 
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -92,8 +92,8 @@ def read_log(
         if any(name.startswith(".") for name in part.relative_to(path).parts):
             continue
         try:
-            for batch in _batches(part, schema, notes):
-                table = _usable(batch, schema, period, refuse, skipped)
+            for batch in batches(part, schema, notes):
+                table = usable(batch, schema, period, refuse, skipped)
                 sample.add(table, key_hash(table[key], seed))
         except (pa.ArrowException, OSError, ValueError) as error:
             skipped["part"] += 1
@@ -144,25 +144,32 @@ class _Sample:
         return self.pool
 
 
-def _batches(part: Path, schema: pa.Schema, notes: list[str]) -> Iterator[pa.Table]:
-    """The part's rows, columns and types as `schema`, every column nullable."""
+def batches(
+    part: Path, schema: pa.Schema, notes: list[str], wanted: Collection[str] | None = None
+) -> Iterator[pa.Table]:
+    """The part's rows, columns and types as `schema`, every column nullable.
+
+    wanted: names of `schema` to read; None: all.
+    """
     file = pq.ParquetFile(part)
     names = file.schema_arrow.names
     if missing := [name for name in schema.names if name not in names and name not in ADDED]:
         raise ValueError(f"column {', '.join(missing)} is missing")
     if unknown := [name for name in names if name not in schema.names]:
         notes.append(f"{part.name}: unknown column {', '.join(unknown)} ignored")
-    nullable = pa.schema([field.with_nullable(True) for field in schema])
-    known = [name for name in schema.names if name in names]
+    nullable = pa.schema(
+        [field.with_nullable(True) for field in schema if wanted is None or field.name in wanted]
+    )
+    known = [name for name in nullable.names if name in names]
     for batch in file.iter_batches(BATCH_ROWS, columns=known):
-        table = with_added(pa.Table.from_batches([batch]), schema).select(schema.names)
+        table = with_added(pa.Table.from_batches([batch]), nullable).select(nullable.names)
         for i, field in enumerate(nullable):
             if pa.types.is_timestamp(field.type):  # finer units are cut to milliseconds, not refused
                 table = table.set_column(i, field, table[i].cast(field.type, safe=False))
         yield table.cast(nullable)
 
 
-def _usable(
+def usable(
     table: pa.Table, schema: pa.Schema, period: Period, refuse: Refuse, skipped: Counter[str]
 ) -> pa.Table:
     """The rows to keep, in `schema`; the others are counted."""

@@ -4,7 +4,7 @@ from datetime import datetime
 from html import escape
 
 from monitoring.charts import CSS, bars, gauge, percent
-from monitoring.result import ColumnDrift, DriftResult, Verdict, WindowSummary
+from monitoring.result import ColumnDrift, DriftResult, ExampleItem, Signal, Verdict, WindowSummary
 
 SHOWN_CELLS = 5
 SHOWN_COLUMNS = 5
@@ -13,6 +13,9 @@ NAMES = {
     "served_category": "Served: category",
     "served_score": "Served: HiGR's score",
     "exposed_feedback": "Received: feedback level",
+    "exposed_category": "Exposed: category",
+    "feedback": "Received: feedback level",
+    "reason": "Why HiGR did not answer",
     "exposed_effective_view": "Received: effective view",
     "engaged_category": "Engaged with: category",
     "engaged_strength": "Engaged with: strength",
@@ -22,6 +25,7 @@ HEADLINES: dict[Verdict, str] = {
     "no-data": "Not enough data to judge",
     "watch": "Something is moving",
     "page": "Something has moved",
+    "trip": "HiGR serves badly: the baseline is better",
 }
 ADVICE: dict[Verdict, str] = {
     "ok": "Nothing to do.",
@@ -37,6 +41,10 @@ ADVICE: dict[Verdict, str] = {
         "Look at what moved and at the effective-view share. If users are worse off, put serving on the "
         "baseline (one command, in the runbook), then find the cause."
     ),
+    "trip": (
+        "Users are worse off and the cause is HiGR's own. In auto mode the job has put serving on the "
+        "baseline, or says in its record why not. Check the switch, then mend the cause."
+    ),
 }
 
 
@@ -45,6 +53,8 @@ def page(result: DriftResult, evidently: str | None) -> str:
     details = (
         f'<p><a href="{escape(evidently)}">Full distributions of every column</a> (Evidently, 4 MB).</p>'
         if evidently
+        else ""
+        if result.signals
         else "<p>No column had enough rows for distributions.</p>"
     )
     return f"""<!doctype html>
@@ -62,6 +72,8 @@ def page(result: DriftResult, evidently: str | None) -> str:
 </header>
 <h2>Windows</h2>
 {_windows(result)}
+{_signals(result)}
+{_examples(result)}
 <h2>Columns</h2>
 <p class="legend"><i class="old"></i>reference <i class="new"></i>now. Cells that moved most first. PSI: 0 is
 no change; the marks on its bar are the thresholds for watch and page, which include what chance alone
@@ -76,9 +88,11 @@ explains at this number of rows.</p>
 
 def name(column: str) -> str:
     """A column in the words of a reader."""
+    if column.startswith("engaged_in:"):
+        return f"Engaged with: category, segment {column.removeprefix('engaged_in:')}"
     frame, _, rest = column.partition("_")
     if rest.startswith("code_"):
-        prefix = {"served": "Served", "engaged": "Engaged with"}[frame]
+        prefix = {"served": "Served", "exposed": "Exposed", "engaged": "Engaged with"}[frame]
         return f"{prefix}: semantic ID, level {rest.removeprefix('code_')}"
     return NAMES[column]
 
@@ -88,11 +102,73 @@ def _moved(result: DriftResult) -> str:
         return f"<p>{len(result.columns)} columns compared, all within their thresholds.</p>"
     if result.verdict == "no-data":
         return f"<p>{escape(result.reason[:1].upper() + result.reason[1:])}.</p>"
+    if result.signals:
+        return _cause(result)
     loud = [column for column in result.columns if column.verdict in ("watch", "page")]
     lines = [f"<li><b>{escape(name(c.column))}</b>: {_sentence(c)}</li>" for c in loud[:SHOWN_COLUMNS]]
     if len(loud) > SHOWN_COLUMNS:
         lines.append(f"<li>and {len(loud) - SHOWN_COLUMNS} more below</li>")
     return f"<ul>{''.join(lines)}</ul>"
+
+
+def _cause(result: DriftResult) -> str:
+    """What it looks like, since when, and the figures that moved most."""
+    looks = result.reason.partition(" Moved: ")[0]
+    since = f" Since {_moment(result.since)}." if result.since else ""
+    loud = [s for s in result.signals if s.verdict in ("watch", "page")]
+    lines = [
+        f"<li><b>{escape(s.words)}</b>: {_figure(s.expected)} → {_figure(s.now)} ({s.verdict})</li>"
+        for s in loud[:SHOWN_COLUMNS]
+    ]
+    if len(loud) > SHOWN_COLUMNS:
+        lines.append(f"<li>and {len(loud) - SHOWN_COLUMNS} more below</li>")
+    return f"<p><b>{escape(result.cause or '')}</b>: {escape(looks)}{since}</p><ul>{''.join(lines)}</ul>"
+
+
+def _signals(result: DriftResult) -> str:
+    if not result.signals:
+        return ""
+    body = "".join(_signal(s) for s in result.signals if not s.signal.startswith("psi:"))
+    return (
+        '<h2>Figures</h2><p class="legend">A figure is at watch or page when its move is '
+        "large enough to matter and "
+        "the days of the reference do not move so far by themselves. Moves in percent are relative.</p>"
+        '<table><thead><tr><th>Figure<th>Verdict<th class="n">Expected<th class="n">Now<th class="n">Move'
+        f'<th class="n">Watch<th class="n">Page<th>Since</tr></thead><tbody>{body}</tbody></table>'
+    )
+
+
+def _signal(s: Signal) -> str:
+    def move(value: float, sign: str = "") -> str:
+        return f"{100 * value:{sign}.1f} %" if s.measure == "relative" else f"{value:{sign}.3f}"
+
+    since = _moment(s.since) if s.since else ""
+    return (
+        f"<tr><td>{escape(s.words)}<br><code>{escape(s.signal)}</code><td>{_badge(s.verdict)}"
+        f'<td class="n">{_figure(s.expected)}<td class="n">{_figure(s.now)}<td class="n">{move(s.move, "+")}'
+        f'<td class="n">{move(s.watch)}<td class="n">{move(s.page)}<td>{since}</tr>'
+    )
+
+
+def _examples(result: DriftResult) -> str:
+    if not result.examples:
+        return ""
+    slates = "".join(f"<li>{' · '.join(_item(item) for item in slate)}</li>" for slate in result.examples)
+    return (
+        '<h2>Examples</h2><p class="legend">A few slates of the window, drawn by hash: '
+        "category, semantic ID, and "
+        f"✓ for an effective view, ✗ for none, ? where no feedback came.</p><ul>{slates}</ul>"
+    )
+
+
+def _item(item: ExampleItem) -> str:
+    mark = {True: "✓", False: "✗", None: "?"}[item.effective]
+    codes = "-".join(map(str, item.semantic_id))
+    return f"{escape(item.item_id)} {escape(item.category)} <code>{codes}</code> {mark}"
+
+
+def _figure(value: float) -> str:
+    return f"{value:.3g}"
 
 
 def _sentence(column: ColumnDrift) -> str:

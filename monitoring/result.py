@@ -2,16 +2,34 @@
 
 from datetime import datetime
 from pathlib import Path
-from typing import Literal
+from typing import Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from higr.errors import InputError
 from higr.files import read_json, write_json
 
-Verdict = Literal["no-data", "ok", "watch", "page"]
-VERDICTS: tuple[Verdict, ...] = ("ok", "no-data", "watch", "page")
-"""From quiet to loud. Missing data outranks ok: silence is not health. What moved outranks both."""
+Verdict = Literal["no-data", "ok", "watch", "page", "trip"]
+VERDICTS: tuple[Verdict, ...] = ("ok", "no-data", "watch", "page", "trip")
+"""From quiet to loud. Missing data outranks ok: silence is not health. What moved outranks both. `trip` is a
+page that the baseline is the answer to."""
+
+Cause = Literal[
+    "feedback-outage",
+    "codebook-collapse",
+    "broken-embeddings",
+    "catalogue-behind",
+    "fallback",
+    "new-item-flood",
+    "bad-alignment",
+    "category-vanished",
+    "stale-features",
+    "preference-shift",
+    "position-bias",
+    "reception-fell",
+    "unexplained",
+]
+CAUSES: tuple[Cause, ...] = get_args(Cause)
 
 
 class _Value(BaseModel):
@@ -56,6 +74,47 @@ class ColumnDrift(_Value):
     moved: tuple[CellShift, ...] = ()
 
 
+class Signal(_Value):
+    """One watched figure (`monitoring.signals`, `monitoring.catalogue`).
+
+    Attributes:
+        words: for a reader.
+        measure: what `move` is: `relative` to what is expected, `absolute`, or a `distance`.
+        watch, page: the move that counts, at this number of rows: what matters, or more where chance
+            moves it so far.
+        p: chance of such a move when nothing has changed, of this figure alone.
+        since: start of the first of the windows in a row that moved; None where it has not moved.
+    """
+
+    signal: str
+    words: str
+    verdict: Verdict
+    now: float
+    expected: float
+    measure: Literal["relative", "absolute", "distance"]
+    move: float
+    watch: float
+    page: float
+    p: float
+    rows_reference: int
+    rows_current: int
+    since: datetime | None = None
+
+    @property
+    def shift(self) -> float:
+        """The move over the move that pages."""
+        return abs(self.move) / self.page
+
+
+class ExampleItem(_Value):
+    """An item of a served slate; `effective`: None where no feedback came."""
+
+    item_id: str
+    category: str
+    semantic_id: tuple[int, ...]
+    effective: bool | None
+
+
 class WindowSummary(_Value):
     """See `monitoring.windows.Window`."""
 
@@ -73,11 +132,19 @@ class DriftResult(_Value):
         verdict: the loudest of the columns'.
         reason: one line: which columns, or what is missing.
         columns: loudest first, then by PSI over threshold.
+        signals: figures other than a column's PSI, loudest first.
+        cause: what a watch, page or trip looks like.
+        since: start of the first window in which what moved had moved.
+        examples: slates of the current window, without their users.
     """
 
     schema_version: Literal[1] = 1
     verdict: Verdict
     reason: str
+    cause: Cause | None = None
+    since: datetime | None = None
+    signals: tuple[Signal, ...] = ()
+    examples: tuple[tuple[ExampleItem, ...], ...] = ()
     bundle_version: str
     finished_at: datetime
     min_rows: int

@@ -101,7 +101,7 @@ def current_window(
 
     def refuse_feedback(table: pa.Table) -> dict[str, np.ndarray]:
         return {
-            "malformed": _not_a_length(table["watch_seconds"]) | _not_a_length(table["duration_seconds"]),
+            "malformed": not_a_length(table["watch_seconds"]) | not_a_length(table["duration_seconds"]),
             "other-version": np.isin(key_hash(table["request_id"], seed), of_other_version),
             "not-sampled": _not_sampled(table["request_id"], min(shares)),
         }
@@ -131,12 +131,7 @@ def current_window(
 
 def _labelled(bundle: Bundle, events: pa.Table) -> tuple[pa.Table, tuple[str, ...]]:
     """The events with feedback and strength; none of them, and a note, where they cannot be labelled."""
-    try:
-        engagement = EngagementConfig.model_validate(bundle.manifest.config["data"]["engagement"])
-    except (KeyError, TypeError, ValidationError):
-        raise BundleError(
-            f"bundle {bundle.path}: its configuration has no readable data.engagement; build the bundle again"
-        ) from None
+    engagement = engagement_of(bundle)
     if not len(events):
         return LABELLED_EVENTS.empty_table(), ()
     try:
@@ -153,7 +148,21 @@ def _not_sampled(request_ids: pa.ChunkedArray, share: float) -> np.ndarray:
     return np.array([name is not None and not is_sampled(name, share) for name in ids], dtype=bool)
 
 
-def _not_a_length(column: pa.ChunkedArray) -> np.ndarray:
+def engagement_of(bundle: Bundle) -> EngagementConfig:
+    """What feedback meant when the bundle was built.
+
+    Raises:
+        BundleError: its configuration does not say.
+    """
+    try:
+        return EngagementConfig.model_validate(bundle.manifest.config["data"]["engagement"])
+    except (KeyError, TypeError, ValidationError):
+        raise BundleError(
+            f"bundle {bundle.path}: its configuration has no readable data.engagement; build the bundle again"
+        ) from None
+
+
+def not_a_length(column: pa.ChunkedArray) -> np.ndarray:
     """(rows,) bool: NaN, infinite or negative; null is allowed."""
     bad = pc.or_(pc.invert(pc.is_finite(column)), pc.less(column, 0))
     return pc.fill_null(bad, False).to_numpy()

@@ -27,6 +27,7 @@ from higr.evaluation.results import Evaluation
 from higr.evaluation.terminal import table as quality_table
 from higr.evaluation.verdict import verdict
 from higr.files import read_json, write_table
+from monitoring.result import DriftResult
 from pipelines.local import LocalRun, PipelineError
 from pipelines.local import run as run_pipeline
 from pipelines.publish import publish, publish_reports
@@ -86,6 +87,7 @@ def main() -> None:
     drift = [sys.executable, "-m", "monitoring", "drift", "--bundle", str(run / "bundle")]
     logs = ["--predictions", str(run / "demo-predictions"), "--feedback", str(run / "demo-feedback")]
     subprocess.run([*drift, *logs, "--out", str(run / "drift")], check=True)
+    _print_page(run / "drift")
 
     _summary(done, run, time.monotonic() - started)
     if arguments.keep:
@@ -150,6 +152,15 @@ def _print_slate(title: str, answer: dict[str, Any], watch: dict[str, float]) ->
             "-".join(str(code) for code in item["semantic_id"]),
         )
     console.print(table)
+
+
+def _print_page(drift: Path) -> None:
+    """What would be sent to whoever is on call."""
+    found = DriftResult.load(drift / "drift.json")
+    sent = found.verdict in ("page", "trip")
+    console.print(f"\n[bold]The page it would send[/]{'' if sent else ' if it paged; it does not'}:")
+    console.print(f"  [HiGR drift] {found.verdict}: {found.reason}", soft_wrap=True, markup=False)
+    console.print(f"  report {drift / 'drift.html'}, runbook docs/runbooks/drift.md", soft_wrap=True)
 
 
 def _check(answers: dict[str, dict[str, Any]], known: str, size: int) -> None:

@@ -17,7 +17,7 @@ LEAST_STRENGTH = 0.1
 """Strength of an engaged event is no less, or one that was clicked but hardly watched would weigh
 nothing in graded metrics; not reported by the paper."""
 
-_SIGNAL_COLUMN = {"watch_ratio": "watch_seconds"}
+SIGNAL_COLUMN = {"watch_ratio": "watch_seconds"}
 
 
 def label(events: pa.Table, items: pa.Table, config: EngagementConfig) -> pa.Table:
@@ -33,7 +33,7 @@ def label(events: pa.Table, items: pa.Table, config: EngagementConfig) -> pa.Tab
                 f"data.engagement.{option}: {', '.join(sorted(unknown))} is no flag; "
                 f"flags are {', '.join(FLAGS)}"
             )
-    column = _SIGNAL_COLUMN.get(config.effective_view, config.effective_view)
+    column = SIGNAL_COLUMN.get(config.effective_view, config.effective_view)
     if events[column].null_count == events.num_rows:
         raise InputError(
             f"events: none of {events.num_rows} rows has {column}, which data.engagement.effective_view: "

@@ -38,6 +38,80 @@ def semantic_ids(settings: RuleSettings) -> Board:
                 ),
             ),
             Row(
+                "The running job",
+                (
+                    Panel(
+                        "What it looks like",
+                        "The cause that the job names; none while nothing moved.",
+                        (Query(f"max by (cause) ({q.of(m.DRIFT_CAUSE)})", "{{cause}}"),),
+                        kind="states",
+                    ),
+                    Panel(
+                        "Figures by how far they moved",
+                        "1 and above pages, if it is no chance. Codes begin with sid_.",
+                        (Query(f"topk(12, {q.of(m.DRIFT_SIGNAL_SHIFT)})", "{{signal}}"),),
+                        red=1,
+                    ),
+                    Panel(
+                        "Figures now and as expected",
+                        "Over the window that was judged last, and over the reference.",
+                        (
+                            Query(q.of(m.DRIFT_SIGNAL), "{{signal}}"),
+                            Query(q.of(m.DRIFT_SIGNAL_EXPECTED), "{{signal}}, expected"),
+                        ),
+                        kind="table",
+                    ),
+                    Panel(
+                        "Rows left out",
+                        "By log and reason. Many of one: the logs are not what the job takes them for.",
+                        (Query(q.of(m.DRIFT_SKIPPED), "{{reason}}"),),
+                        kind="table",
+                    ),
+                    Panel(
+                        "End of the window judged last",
+                        "Older than a period and the time to settle: the job or the logs have stopped.",
+                        (Query(f"max({q.of(m.DRIFT_WINDOW_END)}) * 1000"),),
+                        kind="number",
+                        unit="dateTimeFromNow",
+                        width=8,
+                    ),
+                ),
+            ),
+            Row(
+                "What the job did",
+                (
+                    Panel(
+                        "Moves of the switch",
+                        "In the job's record, by position moved to; a person's moves are there too.",
+                        (Query(f"max by (position) ({q.of(m.DRIFT_SWITCH_MOVES)})", "{{position}}"),),
+                        kind="number",
+                        width=8,
+                    ),
+                    Panel(
+                        "Last moves, last pipeline",
+                        "When the job last moved the switch to a position, and a trip started a pipeline.",
+                        (
+                            Query(
+                                f"max by (position) ({q.of(m.DRIFT_SWITCH_MOVED)}) * 1000", "to {{position}}"
+                            ),
+                            Query(f"max({q.of(m.DRIFT_PIPELINE_STARTED)}) * 1000", "pipeline"),
+                        ),
+                        kind="number",
+                        unit="dateTimeFromNow",
+                        width=8,
+                    ),
+                    Panel(
+                        "Could not act",
+                        "1: the last run should have moved the switch or started a pipeline and could "
+                        "not. Move it by hand; see the runbook of drift.",
+                        (Query(f"max by (action) ({q.of(m.DRIFT_ACT_FAILED)})", "{{action}}"),),
+                        kind="number",
+                        red=1,
+                        width=8,
+                    ),
+                ),
+            ),
+            Row(
                 "Codes",
                 (
                     Panel(

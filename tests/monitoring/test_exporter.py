@@ -9,9 +9,10 @@ import pytest
 from prometheus_client import start_http_server
 from prometheus_client.parser import text_string_to_metric_families
 
+from higr.files import write_json
 from higr.metrics import METRICS
-from monitoring.exporter import exposition, registry, write_textfile
-from monitoring.result import VERDICTS, DriftResult
+from monitoring.exporter import Acted, exposition, registry, write_textfile
+from monitoring.result import CAUSES, VERDICTS, DriftResult, Signal
 
 DRIFT = {metric.name: metric for metric in METRICS if metric.name.startswith("higr_drift_")}
 
@@ -43,12 +44,55 @@ def test_every_gauge_by_name_and_value(tmp_path: Path, result: DriftResult) -> N
         assert found.pop(("higr_drift_rows", (window, "feedback"))) == 2500
     run = found.pop(("higr_drift_last_run_timestamp_seconds", ()))
     assert run == pytest.approx(result.finished_at.timestamp())
+    assert result.current.until
+    end = found.pop(("higr_drift_window_end_timestamp_seconds", ()))
+    assert end == pytest.approx(result.current.until.timestamp())
+    assert {found.pop(("higr_drift_cause", (cause,))) for cause in CAUSES} == {0.0}
+    assert {found.pop(("higr_drift_act_failed", (action,))) for action in ("switch", "pipeline")} == {0.0}
     assert found == {}
 
 
-def test_names_kinds_helps_and_labels_are_the_metrics_modules(tmp_path: Path, result: DriftResult) -> None:
-    result.save(tmp_path / "drift.json")
-    families = list(text_string_to_metric_families(exposition(tmp_path / "drift.json")))
+@pytest.fixture
+def whole(tmp_path: Path, result: DriftResult) -> Path:
+    """A result of `watch` with everything that it may have, and what was done, in a file."""
+    signal = Signal(
+        signal="effective_view",
+        words="Effective views",
+        verdict="page",
+        now=0.2,
+        expected=0.3,
+        measure="relative",
+        move=-1 / 3,
+        watch=0.05,
+        page=0.15,
+        p=1e-9,
+        rows_reference=9,
+        rows_current=9,
+    )
+    current = result.current.model_copy(update={"skipped": {"predictions.duplicate": 3}})
+    update = {"signals": (signal,), "cause": "reception-fell", "current": current}
+    result.model_copy(update=update).save(tmp_path / "drift.json")
+    acted = Acted({"baseline": 12.0}, {"baseline": 2}, 13.0, ("pipeline",))
+    write_json(tmp_path / "acted.json", acted.to_json())
+    return tmp_path / "drift.json"
+
+
+def test_signals_cause_and_what_was_done(whole: Path) -> None:
+    found = samples(exposition(whole))
+    assert found["higr_drift_signal", ("effective_view",)] == 0.2
+    assert found["higr_drift_signal_expected", ("effective_view",)] == 0.3
+    assert found["higr_drift_signal_shift", ("effective_view",)] == pytest.approx(1 / 3 / 0.15)
+    assert found["higr_drift_cause", ("reception-fell",)] == 1
+    assert found["higr_drift_skipped_rows", ("predictions.duplicate",)] == 3
+    assert found["higr_drift_switch_moves", ("baseline",)] == 2
+    assert found["higr_drift_switch_moved_timestamp_seconds", ("baseline",)] == 12
+    assert found["higr_drift_pipeline_started_timestamp_seconds", ()] == 13
+    assert found["higr_drift_act_failed", ("pipeline",)] == 1
+    assert found["higr_drift_act_failed", ("switch",)] == 0
+
+
+def test_names_kinds_helps_and_labels_are_the_metrics_modules(whole: Path) -> None:
+    families = list(text_string_to_metric_families(exposition(whole)))
     assert {family.name for family in families} == set(DRIFT)
     for family in families:
         metric = DRIFT[family.name]
