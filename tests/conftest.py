@@ -3,6 +3,8 @@
 from collections.abc import Iterator
 from pathlib import Path
 
+# Before Feast, which names a folder in which metrics of one name share their value, whatever their registry.
+import prometheus_client  # noqa: F401
 import pytest
 import torch
 

@@ -1,5 +1,7 @@
 """A real bundle (an untrained model speaks the same protocol) and a real feature store, made once."""
 
+import logging
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -19,6 +21,18 @@ from higr.tokenizer.tokenizer import Tokenizer
 
 SMALL = {"tokenizer.epochs": 1, "baseline.trees": 5, "model.width": 32, "data.simulator.users": 40}
 CONFIG = load_config("nano", SMALL)
+
+
+@pytest.fixture(autouse=True)
+def logging_as_before() -> Iterator[None]:
+    """A start in this process hands loggers a standard error that ends with it."""
+    names = ("higr", "kserve", "kserve.trace", "uvicorn", "uvicorn.error", "uvicorn.access")
+    loggers = [logging.getLogger(name) for name in names]
+    before = [(logger.handlers[:], logger.level, logger.propagate) for logger in loggers]
+    yield
+    for logger, (handlers, level, propagate) in zip(loggers, before, strict=True):
+        logger.handlers[:], logger.propagate = handlers, propagate
+        logger.setLevel(level)
 
 
 @pytest.fixture(scope="session")
