@@ -23,7 +23,7 @@ from monitoring.parts import MAX_NOTES, batches, key_hash
 from monitoring.sample import SAMPLE
 from monitoring.state import State
 from monitoring.tally import Places, hours
-from monitoring.windows import engagement_of, not_a_length
+from monitoring.windows import engagement_of, not_a_length, not_sampled
 
 PIECE_ROWS = 400_000
 AHEAD_MS = 3_600_000
@@ -32,7 +32,7 @@ DAY_MS = 86_400_000
 PREDICTION_COLUMNS = frozenset(
     {
         *("request_id", "timestamp", "user_id", "source", "fallback_reason", "model_version", "item_ids"),
-        *("scores", "history_length", "degraded", "latency_ms", "features_ms"),
+        *("scores", "history_length", "degraded", "latency_ms", "features_ms", "sample_share"),
     }
 )
 
@@ -132,6 +132,9 @@ class Fold:
         other = pc.invert(pc.is_in(table["model_version"], pa.array(self.state.ledger.versions))).to_numpy()
         if other.any():
             self.state.seen["foreign"].repeats(stamps[other] // DAY_MS, keys[other])
+        ledger = self.state.ledger
+        share = pc.min(pc.fill_null(table["sample_share"], 1.0)).as_py()
+        ledger.sample_share = min(ledger.sample_share, 1.0 if share is None else share)
         lengths = [pc.list_value_length(table[name]) for name in ("item_ids", "scores")]
         table, stamps, keys = self._kept(
             "predictions",
@@ -170,7 +173,11 @@ class Fold:
             table,
             milliseconds(table),
             key_hash(table["event_id"], 0),
-            {"malformed": lengths, "other-version": other},
+            {
+                "malformed": lengths,
+                "other-version": other,
+                "not-sampled": not_sampled(table["request_id"], self.state.ledger.sample_share),
+            },
         )
         if not len(table):
             return

@@ -42,6 +42,7 @@ class Ledger(BaseModel):
         parts: log to part to its size and time of change: a part is read once, a broken one again when it
             changed.
         newest_hour: of any row taken; -1 before the first.
+        sample_share: the least that the prediction log was sampled with.
         tally, sample, keys: day since 1970 to file name.
     """
 
@@ -52,6 +53,7 @@ class Ledger(BaseModel):
     run: int = 0
     parts: dict[str, dict[str, tuple[int, int]]] = {}
     newest_hour: int = -1
+    sample_share: float = 1.0
     tally: dict[int, str] = {}
     sample: dict[int, str] = {}
     keys: dict[int, str] = {}

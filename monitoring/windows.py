@@ -103,7 +103,7 @@ def current_window(
         return {
             "malformed": not_a_length(table["watch_seconds"]) | not_a_length(table["duration_seconds"]),
             "other-version": np.isin(key_hash(table["request_id"], seed), of_other_version),
-            "not-sampled": _not_sampled(table["request_id"], min(shares)),
+            "not-sampled": not_sampled(table["request_id"], min(shares)),
         }
 
     received = read_log(
@@ -140,7 +140,7 @@ def _labelled(bundle: Bundle, events: pa.Table) -> tuple[pa.Table, tuple[str, ..
         return LABELLED_EVENTS.empty_table(), (f"feedback: {error}",)
 
 
-def _not_sampled(request_ids: pa.ChunkedArray, share: float) -> np.ndarray:
+def not_sampled(request_ids: pa.ChunkedArray, share: float) -> np.ndarray:
     """(rows,) bool: of a request that a prediction log of this share does not have."""
     if share == 1:
         return np.zeros(len(request_ids), dtype=bool)

@@ -14,6 +14,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from higr.bundle import Bundle
+from higr.data.logs import is_sampled
 from higr.errors import InputError
 from monitoring.columns import Segments
 from monitoring.pipeline import PipelineTarget
@@ -120,6 +121,23 @@ def test_a_day_on_the_baseline_by_the_switch_is_no_fallback(logs: Logs) -> None:
     result = logs.run(DAYS)
     assert result.verdict == "ok", result.reason
     assert {s.signal: s.now for s in result.signals}["fallback"] == 0
+
+
+def test_of_a_sampled_log_only_feedback_on_its_own_slates_counts(
+    tmp_path: Path, bundle: Bundle, traffic: Any
+) -> None:
+    logs = Logs(tmp_path, bundle, traffic)
+    logs.write(0)
+    part = logs.predictions / "day-0.parquet"
+    table = pq.read_table(part)
+    mask = [is_sampled(name, 0.5) for name in table["request_id"].to_pylist()]
+    place = table.schema.get_field_index("sample_share")
+    table = table.set_column(place, table.schema.field(place), pa.array([0.5] * len(table)))
+    pq.write_table(table.filter(pa.array(mask)), part)
+    assert 0 < sum(mask) < 300
+    result = logs.run(0)
+    assert result.current.rows == {"predictions": sum(mask), "feedback": 5 * sum(mask)}
+    assert result.current.skipped["feedback.not-sampled"] == 5 * (300 - sum(mask))
 
 
 def test_since_is_the_first_of_the_windows_that_moved(tmp_path: Path, bundle: Bundle, traffic: Any) -> None:
