@@ -79,14 +79,15 @@ def main() -> None:
     if shutil.which("redis-server") is None:
         sys.exit("benchmarks.serving: no redis-server here; install it with `make system-deps`")
     preset = PRESETS[arguments.preset]
+    work = arguments.work.resolve()  # links in it lead to other places in it
     torch.set_num_threads(1)
     try:
-        world = make_world(arguments.work / "world")
+        world = make_world(work / "world")
         if arguments.only:
-            Console().print(faults_and_logs(world, arguments.work, preset, arguments.only))
+            Console().print(faults_and_logs(world, work, preset, arguments.only))
             return
         document = {"machine": machine(threads=1), "preset": arguments.preset}
-        document |= measured(world, arguments.work, preset)
+        document |= measured(world, work, preset)
     except HigrError as error:
         sys.exit(f"benchmarks.serving: {error}")
     path = RESULTS / ("serving" if arguments.preset == "full" else "serving-quick")
