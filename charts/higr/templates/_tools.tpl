@@ -3,7 +3,7 @@ Pod spec of a job or a small server that runs the tools image:
 (dict "root" $ "part" PART "command" [..] "mounts" [{name, claim, path, readOnly}] "env" YAML "bundle" BOOL "token" BOOL
 "ports" YAML "probe" YAML "maps" [{name, map, path}] "restart" "OnFailure"|"Always").
 `bundle`: an init container brings the bundle in production to /mnt/bundle/current. `token`: the pod may speak to the
-API server, with what its Role allows.
+API server, with what its Role allows. Only what reads or writes the bundle store has its credentials (tools.env).
 */}}
 {{- define "higr.toolsPod" -}}
 {{- $root := .root -}}
@@ -40,8 +40,7 @@ initContainers:
     {{- include "higr.toolsContainer" $root | nindent 4 }}
     command: ["python", "-c"]
     args:
-      - |
-        {{- $root.Files.Get "files/fetch_bundle.py" | trim | nindent 8 | replace "        \n" "\n" }}
+      - {{ $root.Files.Get "files/fetch_bundle.py" | quote }}
       - $(BUNDLE_URI)
       - /mnt/bundle/current
     env:
@@ -71,7 +70,7 @@ containers:
       {{- range .command }}
       - {{ . | quote }}
       {{- end }}
-    {{- with (list .env (include "higr.env" $values.tools.env) | compact | join "\n") }}
+    {{- with .env }}
     env:
       {{- . | nindent 6 }}
     {{- end }}
