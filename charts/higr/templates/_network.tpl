@@ -1,6 +1,7 @@
 {{/*
-Arrows of the network, one a line of docs/chart.md: who may speak to whom. From them follow both the ingress rules of
-the one side and the egress rules of the other. Names with a capital are outside of the chart; their peers are values.
+Arrows of the network, as docs/chart.md draws them: who may speak to whom. From them follow both the ingress rules of
+the one side and the egress rules of the other. Names with a capital are outside of the chart; their peers are values,
+and the ports of those that are reached, 0 here, too.
 */}}
 {{- define "higr.arrows" -}}
 {{- $values := .Values -}}
@@ -14,7 +15,14 @@ the one side and the egress rules of the other. Names with a capital are outside
 -}}
 {{- range $scraped := list "transformer" "predictor" "canary-transformer" "canary-predictor" "baseline" "feedback" -}}
 {{- $arrows = append $arrows (list "Prometheus" $scraped 8080) -}}
-{{- $arrows = append $arrows (list $scraped "Storage" 0) -}}
+{{- end -}}
+{{- if not (include "higr.bundleClaim" .) -}}
+{{- range $loads := list "transformer" "predictor" "baseline" "feedback" "drift" "outcomes" -}}
+{{- $arrows = append $arrows (list $loads "Storage" 0) -}}
+{{- end -}}
+{{- end -}}
+{{- if not (hasPrefix "pvc://" (include "higr.canaryUri" .)) -}}
+{{- $arrows = concat $arrows (list (list "canary-transformer" "Storage" 0) (list "canary-predictor" "Storage" 0)) -}}
 {{- end -}}
 {{- $arrows = concat $arrows (list (list "Prometheus" "drift-exporter" 9105) (list "Prometheus" "outcomes" 9106) (list "Prometheus" "pushgateway" 9091)) -}}
 {{- range $reader := list "transformer" "canary-transformer" "baseline" "feedback" "features" -}}
@@ -34,10 +42,7 @@ the one side and the egress rules of the other. Names with a capital are outside
 {{- if $values.drift.movesSwitch -}}
 {{- $arrows = append $arrows (list "drift" "API" 0) -}}
 {{- end -}}
-{{- $arrows = concat $arrows (list (list "rollout" "API" 0) (list "rollout" "Metrics" 0)) -}}
-{{- if not (include "higr.bundleClaim" .) -}}
-{{- $arrows = concat $arrows (list (list "drift" "Storage" 0) (list "outcomes" "Storage" 0)) -}}
-{{- end -}}
+{{- $arrows = concat $arrows (list (list "rollout" "API" 0) (list "rollout" "Prometheus" 0)) -}}
 {{- if $values.rollout.store -}}
 {{- $arrows = append $arrows (list "rollout" "Storage" 0) -}}
 {{- end -}}
@@ -47,7 +52,7 @@ the one side and the egress rules of the other. Names with a capital are outside
 {{- end -}}
 {{- end -}}
 {{- $drawn := list -}}
-{{- $outside := list "Clients" "Prometheus" "Storage" "Redis" "Pushgateway" "API" "Metrics" "Events" -}}
+{{- $outside := list "Clients" "Prometheus" "Storage" "Redis" "Pushgateway" "API" "Events" -}}
 {{- range $arrow := $arrows -}}
 {{- $from := index $arrow 0 -}}
 {{- $to := index $arrow 1 -}}
@@ -60,7 +65,7 @@ the one side and the egress rules of the other. Names with a capital are outside
 
 {{/* Key of networkPolicy.peers for a name with a capital. */}}
 {{- define "higr.peerKey" -}}
-{{- get (dict "Clients" "clients" "Prometheus" "prometheus" "Storage" "storage" "Redis" "redis" "Pushgateway" "pushgateway" "API" "apiServer" "Metrics" "prometheus" "Events" "events") . -}}
+{{- get (dict "Clients" "clients" "Prometheus" "prometheus" "Storage" "storage" "Redis" "redis" "Pushgateway" "pushgateway" "API" "apiServer" "Events" "events") . -}}
 {{- end -}}
 
 {{/* Who a name outside of the chart is: (list $ NAME). An arrow to nobody is a mistake: no rule would let it pass. */}}
