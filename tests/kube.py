@@ -21,16 +21,17 @@ def kube_tools() -> Iterator[None]:
 
 
 @contextmanager
-def emulated(folder: Path, namespace: str = "models") -> Iterator[dict[str, str]]:
+def emulated(folder: Path, namespace: str = "models", crds: str = "") -> Iterator[dict[str, str]]:
     """A server that knows the platform's CRDs; yields the environment by which clients find it.
 
     Args:
         folder: takes the kubeconfig and the caches of clients.
+        crds: file of CRDs, of a platform that has these alone.
     """
-    crds = require("crds")
+    known = require("crds") / crds
     with kube_tools():
         from kube_emulator import Emulator
     server: Any
-    with Emulator(crd_paths=[str(crds)], namespaces=[namespace]) as server:
+    with Emulator(crd_paths=[str(known)], namespaces=[namespace]) as server:
         kubeconfig = server.write_kubeconfig(folder / "kubeconfig.yaml", namespace=namespace)
         yield {"KUBECONFIG": str(kubeconfig), "KUBECACHEDIR": str(folder / "kube"), "HOME": str(folder)}

@@ -165,11 +165,11 @@ def test_the_series_of_keda_are_ones_that_serving_shows() -> None:
     registry = CollectorRegistry()
     metrics = Metrics(registry)
     metrics.count(names.SLATES, "higr", "")
-    metrics.show_decoding(BatcherStats)
+    metrics.show_decoding(lambda: BatcherStats(4, 1, 0, 0, {}, {}, 1, 1, 3, 2, 0.01))
     shown = generate_latest(registry).decode()
 
     assert "\nhigr_slates_total{" in shown
-    assert "\nhigr_decoder_in_flight " in shown
+    assert "\nhigr_decoder_in_flight 3.0\n" in shown
 
 
 def test_cpu_is_the_default(helm: Helm) -> None:

@@ -65,7 +65,7 @@ and the ports of those that are reached, 0 here, too.
 
 {{/* Key of networkPolicy.peers for a name with a capital. */}}
 {{- define "higr.peerKey" -}}
-{{- get (dict "Clients" "clients" "Prometheus" "prometheus" "Storage" "storage" "Redis" "redis" "Pushgateway" "pushgateway" "API" "apiServer" "Events" "events") . -}}
+{{- get (dict "Clients" "clients" "Prometheus" "prometheus" "Storage" "storage" "Redis" "redis" "Pushgateway" "pushgateway" "API" "apiServer" "Events" "events" "DNS" "dns") . -}}
 {{- end -}}
 
 {{/* Who a name outside of the chart is: (list $ NAME). An arrow to nobody is a mistake: no rule would let it pass. */}}
