@@ -73,9 +73,10 @@ def written(text: str) -> str:
     """The chart's schema with these definitions, each on a line of its own."""
     for name, (model, left_out) in DEFINITIONS.items():
         line = f'    "{name}File": {json.dumps(definition(model, left_out), separators=(", ", ": "))}'
-        text, found = re.subn(rf'^    "{name}File": .*?(,?)$', lambda match, line=line: line + match[1], text, flags=re.M)
-        if found != 1:
-            raise SystemExit(f"{SCHEMA} has {found} definitions {name}File on lines of their own; it needs one")
+        lines = re.findall(rf'^    "{name}File": .*$', text, flags=re.MULTILINE)
+        if len(lines) != 1:
+            raise SystemExit(f"{SCHEMA} has {len(lines)} lines with a definition {name}File; it needs one")
+        text = text.replace(lines[0], line + ("," if lines[0].endswith(",") else ""))
     return text
 
 

@@ -2,9 +2,9 @@
 
     PYTHONPATH=. .venv/bin/python -m tests.charts.golden
 
-writes tests/charts/golden anew after a wanted change of the chart; read its diff. A file that builds on another one
-holds what differs from it. What is copied into rules and dashboards is held equal to its source elsewhere, and stands
-here as its size.
+writes tests/charts/golden anew after a wanted change of the chart; read its diff. A file that builds on
+another one holds what differs from it. What is copied into rules and dashboards is held equal to its source
+elsewhere, and stands here as its size.
 """
 
 import re

@@ -1,4 +1,4 @@
-"""Files of --config, the policy and rollout.yaml, as the chart writes them, are taken by those who read them."""
+"""Files of --config, the policy and rollout.yaml, as the chart writes them, are taken by their readers."""
 
 import importlib.util
 import json
@@ -27,7 +27,8 @@ def test_serving_reads_what_is_written(helm: Helm, values: tuple[str, ...], tmp_
     (texts,) = (
         document["data"]
         for document in documents
-        if document["kind"] == "ConfigMap" and document["metadata"]["name"].endswith("-config")
+        if document["kind"] == "ConfigMap"
+        and document["metadata"]["name"].endswith("-config")
         and "rollout" not in document["metadata"]["name"]
     )
     asked = set()

@@ -98,10 +98,12 @@ def test_without_a_gateway_jobs_run_as_they_are(helm: Helm) -> None:
 
 
 def test_materialising_follows_redis_and_the_feedback_log(helm: Helm) -> None:
-    base = dict(
-        features__claim="f", features__path="store", features__data={"claim": "d", "path": ""},
-        features__materialise__enabled=True,
-    )  # fmt: skip
+    base: dict[str, object] = {
+        "features__claim": "f",
+        "features__path": "store",
+        "features__data": {"claim": "d", "path": ""},
+        "features__materialise__enabled": True,
+    }
     given = {
         "alone": base,
         "redis": base | {"redis__url": "rediss://reader@redis.example.org:6380/2"},

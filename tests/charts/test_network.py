@@ -55,9 +55,7 @@ def named(peer: dict[str, Any]) -> str | None:
     return next((name for name, (other, _) in OUTSIDE.items() if other.lower() == key), None)
 
 
-def reached(
-    peers: list[dict[str, Any]], parts: dict[str, dict[str, str]]
-) -> Iterator[str]:
+def reached(peers: list[dict[str, Any]], parts: dict[str, dict[str, str]]) -> Iterator[str]:
     """Parts of the chart and names outside that a list of peers means."""
     assert peers, "no peers: everybody"
     for peer in peers:
@@ -126,7 +124,9 @@ def test_every_pod_is_under_one_policy(helm: Helm, arguments: tuple[str, ...]) -
 def test_a_rule_too_many_would_be_seen(helm: Helm) -> None:
     documents = helm.documents(*FULL, *OWN)
     policy = next(p for p in policies(documents) if "redis" in json.dumps(p["podSelector"]))
-    policy["ingress"].append({**policy["ingress"][0], "from": PEERS["networkPolicy__peers__clients"]["selectors"]})
+    policy["ingress"].append(
+        {**policy["ingress"][0], "from": PEERS["networkPolicy__peers__clients"]["selectors"]}
+    )
 
     assert ("Clients", "redis", "6379/TCP") in allowed(yaml.safe_load(json.dumps(documents)))
 
@@ -140,7 +140,9 @@ def test_a_bundle_on_a_claim_needs_no_way_to_a_store(helm: Helm) -> None:
 
 
 def test_nobody_outside_is_reached_by_accident(helm: Helm) -> None:
-    finished = helm.template(*FULL, *set_json(networkPolicy__peers__storage={"selectors": [], "ports": [443]}))
+    finished = helm.template(
+        *FULL, *set_json(networkPolicy__peers__storage={"selectors": [], "ports": [443]})
+    )
 
     assert finished.returncode != 0
     assert "networkPolicy.peers.storage.selectors is empty" in finished.stderr

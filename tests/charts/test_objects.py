@@ -8,7 +8,9 @@ from tests.charts.rendering import Helm, set_json
 def test_the_switch_belongs_to_kubectl_unless_values_set_it(helm: Helm) -> None:
     assert "data" not in helm.find("ConfigMap", name="higr-switch")
     for mode in ("auto", "higr", "baseline"):
-        assert helm.find("ConfigMap", *set_json(switch__mode=mode), name="higr-switch")["data"] == {"mode": mode}
+        assert helm.find("ConfigMap", *set_json(switch__mode=mode), name="higr-switch")["data"] == {
+            "mode": mode
+        }
 
 
 def test_moving_the_switch_leaves_the_pods_alone(helm: Helm) -> None:

@@ -1,6 +1,6 @@
 """The chart renders, lints and is valid by strict schemas, with every set of values and both Helms.
 
-    pytest tests/charts/test_rendering.py
+pytest tests/charts/test_rendering.py
 """
 
 from collections.abc import Callable
@@ -14,8 +14,8 @@ from tests.charts.golden import FOLDER, KEPT, golden
 from tests.charts.rendering import CHART, Document, Helm, value_sets
 from tests.tools import require
 
-# Rendered lines are as long as their values; Helm alone decides on blank lines, document starts and how it indents lists
-# that it copies.
+# Rendered lines are as long as their values; Helm alone decides on blank lines, document starts and how it
+# indents lists that it copies.
 LINT = YamlLintConfig(
     "{extends: default, rules: {line-length: disable, document-start: disable, empty-lines: disable, "
     "braces: {max-spaces-inside: 0}, indentation: {spaces: 2, indent-sequences: whatever}, "
@@ -88,6 +88,9 @@ def test_names_of_every_object_fit_a_long_release(helm: Helm) -> None:
     assert finished.returncode == 0, finished.stderr
     assert all(len(f"{name}-transformer") <= 63 for name in names["InferenceService"])
     # Knative appends to the first one alone: the others are always Standard.
-    assert max(len(name) for name in names["InferenceService"] if not name.endswith(("-canary", "-feedback"))) <= 40
+    assert (
+        max(len(name) for name in names["InferenceService"] if not name.endswith(("-canary", "-feedback")))
+        <= 40
+    )
     assert all(len(name) <= 52 for name in names["CronJob"])
     assert all(len(name) <= 63 and not name.endswith("-") for found in names.values() for name in found)

@@ -86,7 +86,12 @@ def test_no_role_is_wider_than_its_names(helm: Helm, values: tuple[str, ...]) ->
 
 def test_the_drift_job_may_move_the_switch_and_nothing_else(helm: Helm) -> None:
     assert helm.find("Role", *FULL, name="higr-drift")["rules"] == [
-        {"apiGroups": [""], "resources": ["configmaps"], "resourceNames": ["higr-switch"], "verbs": ["get", "patch"]}
+        {
+            "apiGroups": [""],
+            "resources": ["configmaps"],
+            "resourceNames": ["higr-switch"],
+            "verbs": ["get", "patch"],
+        }
     ]
     watching = [document["kind"] for document in helm.documents(*FULL, *set_json(drift__movesSwitch=False))]
     assert watching.count("Role") == 1  # the rollout's

@@ -196,7 +196,11 @@ def test_one_value_that_needs_another(helm: Helm, given: dict[str, object], said
             "which deploymentMode Knative needs: install Knative Serving",
         ),
         ("serving.kserve.io/v1alpha1/ServingRuntime", FULL, "which servingRuntime.enabled needs"),
-        ("gateway.networking.k8s.io/v1/HTTPRoute", FULL, "which route.enabled needs: install the Gateway API"),
+        (
+            "gateway.networking.k8s.io/v1/HTTPRoute",
+            FULL,
+            "which route.enabled needs: install the Gateway API",
+        ),
         ("keda.sh/v1alpha1/ScaledObject", FULL, "which autoscaling.kind keda needs: install KEDA"),
         ("monitoring.coreos.com/v1/ServiceMonitor", FULL, "which monitoring.enabled needs"),
         ("monitoring.coreos.com/v1/PrometheusRule", FULL, "which monitoring.rules.enabled needs"),

@@ -28,7 +28,9 @@ def core(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
         point(monkeypatch, environment["KUBECONFIG"])
         kubernetes.config.load_kube_config(environment["KUBECONFIG"])
         core = kubernetes.client.CoreV1Api()
-        core.create_namespaced_config_map("models", {"metadata": {"name": "higr-switch", "labels": {"a": "b"}}})
+        core.create_namespaced_config_map(
+            "models", {"metadata": {"name": "higr-switch", "labels": {"a": "b"}}}
+        )
         yield core
 
 

@@ -15,15 +15,15 @@ def main() -> int:
     if uri.startswith("pvc://"):
         source = CLAIMS / uri.removeprefix("pvc://")
         if not (source / "manifest.json").is_file():
-            sys.stderr.write(f"no bundle at {uri}: is another claim in production since the last helm upgrade?\n")
+            sys.stderr.write(f"no bundle at {uri}: run helm upgrade, if its claim is another one now\n")
             return 1
         Path(out).symlink_to(source)
         return 0
     store, found, version = uri.rpartition("/versions/")
     if not found:
-        sys.stderr.write(f"{uri} is no version of a store: jobs read STORE/versions/VERSION, or pvc://CLAIM/PATH\n")
+        sys.stderr.write(f"{uri} is no version of a store: give STORE/versions/VERSION or pvc://CLAIM/PATH\n")
         return 1
-    os.execvp("higr", ["higr", "bundle", "fetch", version, "--store", store, "--out", out])
+    return os.execvp("higr", ["higr", "bundle", "fetch", version, "--store", store, "--out", out])
 
 
 if __name__ == "__main__":
