@@ -3,11 +3,11 @@
 #
 #   images/base.sh [NAME]        default NAME: localhost/debian:12-slim; MIRROR=URL takes another mirror
 #
-# Prints NAME@sha256:..., which `images/build.py --base` takes. The same packages and SOURCE_DATE_EPOCH give the same digest.
+# Prints NAME@sha256:..., which `images/build.py --base` takes. The same packages give the same digest.
 set -eu
 
 name=${1:-localhost/debian:12-slim}
-epoch=${SOURCE_DATE_EPOCH:-$(git -C "$(dirname "$0")" log -1 --format=%ct)}
+epoch=315532800 # 1980, as in build.py
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 

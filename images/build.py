@@ -3,8 +3,7 @@
 
     python images/build.py serve-cpu --base debian:12-slim@sha256:...
 
-Needs `make image-deps`, and root or a user for whom buildah works. Two builds of one commit from one base give the same
-layers while Debian serves the same packages. Exit status 2: refused before anything was built; 1: the build failed.
+Needs `make image-deps`. Exit status 2: refused before anything was built; 1: the build failed.
 """
 
 import argparse
@@ -24,7 +23,10 @@ from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent
 PINNED = re.compile(r"[^@\s]+@sha256:[0-9a-f]{64}")
-BUILDAH = ("buildah",)
+BUILDAH = "buildah"
+LAYER_TIME = 315_532_800
+"""1980, of every file and layer. With the commit's time each version would bring torch anew to every node."""
+
 CATALOGUERS = "dpkg-db-cataloger,python-installed-package-cataloger"
 """What is installed. Syft's others take any setup.py and requirements.txt for a package."""
 
@@ -52,7 +54,7 @@ IMAGES = {
 
 @dataclass(frozen=True)
 class Build:
-    """Everything that decides about an image's bytes, and where credentials of the build come from."""
+    """What an image is made of; `epoch` is the time it bears, in seconds since 1970."""
 
     name: str
     base: str
@@ -73,7 +75,7 @@ class Build:
 
 
 def command(build: Build) -> list[str]:
-    """The call of buildah. Credentials are mounted while a step runs and are in no layer, argument or history."""
+    """The call of buildah. Credentials are mounted while a step runs; no layer or argument has them."""
     image = IMAGES[build.name]
     labels = {
         "title": image.title,
@@ -86,7 +88,7 @@ def command(build: Build) -> list[str]:
     arguments = {"BASE_IMAGE": build.base, "TORCH_BUILD": build.torch, "TORCH_INDEX": build.torch_index}
     secrets = {"pip": build.pip_config, "ca": build.ca}
     return [
-        *(*BUILDAH, "bud", "--isolation", "chroot", "--timestamp", str(build.epoch), "--identity-label=false"),
+        *(BUILDAH, "bud", "--isolation", "chroot", "--timestamp", str(LAYER_TIME), "--identity-label=false"),
         *(("--layers",) if build.cache else ("--no-cache",)),
         *(f"--build-arg={name}={value}" for name, value in arguments.items() if value),
         *(f"--label=org.opencontainers.image.{name}={value}" for name, value in labels.items()),
@@ -99,7 +101,7 @@ def command(build: Build) -> list[str]:
 
 def layers(tag: str) -> list[dict[str, Any]]:
     """Layers of a built image, base first: digest, bytes and the step that made each."""
-    inspected = json.loads(_output(*BUILDAH, "inspect", "--type", "image", tag))
+    inspected = json.loads(_output(BUILDAH, "inspect", "--type", "image", tag))
     steps = [step["created_by"] for step in inspected["OCIv1"]["history"] if not step.get("empty_layer")]
     manifest = json.loads(inspected["Manifest"])
     return [
@@ -140,11 +142,11 @@ def parse(arguments: Sequence[str], environment: Mapping[str, str]) -> tuple[Bui
     parser.add_argument("name", choices=sorted(IMAGES))
     parser.add_argument("--base", required=True, help="Debian 12 as NAME@sha256:DIGEST")
     parser.add_argument("--repository", default="higr", help="what stands before /serve-cpu; default: higr")
-    parser.add_argument("--torch", choices=("cpu", "cuda"), help="default: cuda for serve-gpu and train, else cpu")
+    parser.add_argument("--torch", choices=("cpu", "cuda"), help="default: cpu, for serve-gpu and train cuda")
     parser.add_argument("--torch-index", default="", help="index of torch's wheels of that kind")
     parser.add_argument("--wheels", type=Path, help="folder of wheels that no index has")
-    parser.add_argument("--pip-config", type=Path, help="pip.conf of the build; lands in no layer")
-    parser.add_argument("--ca", type=Path, help="certificates of the index, at /run/secrets/ca; lands in no layer")
+    parser.add_argument("--pip-config", type=Path, help="pip.conf of the build; in no layer")
+    parser.add_argument("--ca", type=Path, help="certificates of the index, at /run/secrets/ca; in no layer")
     parser.add_argument("--no-cache", action="store_true", help="build every step again")
     parser.add_argument("--out", type=Path, default=ROOT / "dist" / "images", help="folder of SBOM and sizes")
     given = parser.parse_args(arguments)
@@ -153,7 +155,10 @@ def parse(arguments: Sequence[str], environment: Mapping[str, str]) -> tuple[Bui
     for option, path in (("--wheels", given.wheels), ("--pip-config", given.pip_config), ("--ca", given.ca)):
         if path is not None and not path.exists():
             raise RefusedError(f"{option} {path}: it is not there")
-    epoch = environment.get("SOURCE_DATE_EPOCH") or _output("git", "-C", str(ROOT), "log", "-1", "--format=%ct").strip()
+    epoch = (
+        environment.get("SOURCE_DATE_EPOCH")
+        or _output("git", "-C", str(ROOT), "log", "-1", "--format=%ct").strip()
+    )
     if not epoch.isdecimal():
         raise RefusedError(f"SOURCE_DATE_EPOCH {epoch}: not a number of seconds since 1970")
     version = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
@@ -164,7 +169,7 @@ def parse(arguments: Sequence[str], environment: Mapping[str, str]) -> tuple[Bui
         torch_index=given.torch_index,
         repository=given.repository,
         version=version,
-        revision=_output("git", "-C", str(ROOT), "rev-parse", "HEAD").strip(),
+        revision=_git("rev-parse", "HEAD"),
         epoch=int(epoch),
         wheels=given.wheels,
         pip_config=given.pip_config,
@@ -185,23 +190,29 @@ def find_syft() -> Path:
 
 @contextmanager
 def _mounted(tag: str) -> Iterator[Path]:
-    container = _output(*BUILDAH, "from", "--pull=never", tag).strip()
+    container = _output(BUILDAH, "from", "--pull=never", tag).strip()
     try:
-        yield Path(_output(*BUILDAH, "mount", container).strip())
+        yield Path(_output(BUILDAH, "mount", container).strip())
     finally:
-        _output(*BUILDAH, "rm", container)
+        _output(BUILDAH, "rm", container)
+
+
+def _git(*arguments: str) -> str:
+    return _output("git", "-C", str(ROOT), *arguments).strip()
 
 
 def _output(*command: str, **environment: str) -> str:
-    finished = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True, env={**os.environ, **environment})
-    return finished.stdout
+    """Standard output of a command that must succeed."""
+    return subprocess.run(
+        command, check=True, stdout=subprocess.PIPE, text=True, env={**os.environ, **environment}
+    ).stdout
 
 
 def main() -> int:
     try:
         build, out = parse(sys.argv[1:], os.environ)
         syft = find_syft()
-        if shutil.which(BUILDAH[0]) is None:
+        if shutil.which(BUILDAH) is None:
             raise RefusedError("no buildah: run make image-deps")
     except RefusedError as error:
         sys.stderr.write(f"error: {error}\n")
@@ -211,7 +222,8 @@ def main() -> int:
         made = layers(build.tag)
         document = sbom(build, syft)
     except subprocess.CalledProcessError as error:
-        sys.stderr.write(f"error: {build.tag}: {error.cmd[0]} {error.cmd[1]} ended with status {error.returncode}\n")
+        called = " ".join(error.cmd[:2])
+        sys.stderr.write(f"error: {build.tag}: {called} ended with status {error.returncode}, see above\n")
         return 1
     out.mkdir(parents=True, exist_ok=True)
     (out / f"{build.name}.cdx.json").write_text(json.dumps(document, indent=1, sort_keys=True) + "\n")
@@ -219,7 +231,8 @@ def main() -> int:
     (out / f"{build.name}.json").write_text(json.dumps(report, indent=1) + "\n")
     for layer in made:
         sys.stdout.write(f"{layer['bytes'] / 1e6:8.1f} MB  {layer['digest'][7:19]}  {layer['step'][:80]}\n")
-    sys.stdout.write(f"{report['bytes'] / 1e6:8.1f} MB  {build.tag}, {len(document['components'])} packages in its SBOM\n")
+    packages = len(document["components"])
+    sys.stdout.write(f"{report['bytes'] / 1e6:8.1f} MB  {build.tag}, {packages} packages in its SBOM\n")
     return 0
 
 

@@ -1,6 +1,6 @@
-"""Write requirements.lock, the installed versions of all that the project and its extras need, and images/locks.
+"""Write requirements.lock, versions of all that the project and its extras need, and images/locks.
 
-Use after changing dependencies: install them into the environment, run the tests, then `python scripts/lock.py`.
+After a change of dependencies: install them into the environment, run the tests, `python scripts/lock.py`.
 """
 
 from collections.abc import Iterator, Mapping
@@ -60,7 +60,9 @@ def locks() -> dict[str, str]:
     for role, wanted in ROLES.items():
         found = closure("higr", frozenset(wanted), NOT_IN_IMAGES)
         rest = {name: version for name, version in found.items() if name not in torch}
-        written[f"images/locks/{role}.txt"] = _text(f"# Image {role}, beside torch: {', '.join(wanted)}.", rest)
+        written[f"images/locks/{role}.txt"] = _text(
+            f"# Image {role}, beside torch: {', '.join(wanted)}.", rest
+        )
     return written
 
 
