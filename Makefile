@@ -95,7 +95,7 @@ images: ## container images with SBOMs under dist/images; BASE=debian:12-slim@sh
 	@for image in $(IMAGES); do $(PYTHON) images/build.py $$image --base "$(BASE)" $(OPTIONS) || exit $$?; done
 
 test-images: image-deps ## build images and run them as the chart's pods; half an hour
-	@HIGR_TEST_IMAGES=1 $(BIN)/python -m pytest -s tests/images
+	@HIGR_TEST_IMAGES=1 $(BIN)/python -m pytest -x -s tests/images
 
 clean: ## remove the environment, runs and caches
 	rm -rf .venv runs build dist .tools .mypy_cache .ruff_cache .import_linter_cache .hypothesis

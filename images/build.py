@@ -20,6 +20,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 ROOT = Path(__file__).resolve().parent.parent
 PINNED = re.compile(r"[^@\s]+@sha256:[0-9a-f]{64}")
@@ -132,33 +133,39 @@ def settled(document: Mapping[str, Any], build: Build) -> dict[str, Any]:
     return kept
 
 
+def parser() -> argparse.ArgumentParser:
+    """What may be said on the command line."""
+    made = argparse.ArgumentParser("images/build.py", description=(__doc__ or "").partition("\n")[0])
+    made.add_argument("name", choices=sorted(IMAGES))
+    made.add_argument("--base", required=True, help="Debian 12 as NAME@sha256:DIGEST")
+    made.add_argument("--repository", default="higr", help="what stands before /serve-cpu; default: higr")
+    made.add_argument("--torch", choices=("cpu", "cuda"), help="default: cpu, for serve-gpu and train cuda")
+    made.add_argument("--torch-index", default="", help="index of torch's wheels of that kind")
+    made.add_argument("--wheels", type=Path, help="folder of wheels that no index has")
+    made.add_argument("--pip-config", type=Path, help="pip.conf of the build; in no layer")
+    made.add_argument("--ca", type=Path, help="certificates of the index, at /run/secrets/ca; in no layer")
+    made.add_argument("--no-cache", action="store_true", help="build every step again")
+    made.add_argument("--out", type=Path, default=ROOT / "dist" / "images", help="folder of SBOM and sizes")
+    return made
+
+
 def parse(arguments: Sequence[str], environment: Mapping[str, str]) -> tuple[Build, Path]:
     """What to build, and the folder of what is written about it.
 
     Raises:
-        RefusedError: a base that is not pinned, a file that is not there, a time that is none.
+        RefusedError: a base that is not pinned, a missing file, a credential in an argument, no commit.
     """
-    parser = argparse.ArgumentParser(prog="images/build.py", description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("name", choices=sorted(IMAGES))
-    parser.add_argument("--base", required=True, help="Debian 12 as NAME@sha256:DIGEST")
-    parser.add_argument("--repository", default="higr", help="what stands before /serve-cpu; default: higr")
-    parser.add_argument("--torch", choices=("cpu", "cuda"), help="default: cpu, for serve-gpu and train cuda")
-    parser.add_argument("--torch-index", default="", help="index of torch's wheels of that kind")
-    parser.add_argument("--wheels", type=Path, help="folder of wheels that no index has")
-    parser.add_argument("--pip-config", type=Path, help="pip.conf of the build; in no layer")
-    parser.add_argument("--ca", type=Path, help="certificates of the index, at /run/secrets/ca; in no layer")
-    parser.add_argument("--no-cache", action="store_true", help="build every step again")
-    parser.add_argument("--out", type=Path, default=ROOT / "dist" / "images", help="folder of SBOM and sizes")
-    given = parser.parse_args(arguments)
+    given = parser().parse_args(arguments)
     if not PINNED.fullmatch(given.base):
         raise RefusedError(f"--base {given.base}: a tag may change; pin it as NAME@sha256:DIGEST")
     for option, path in (("--wheels", given.wheels), ("--pip-config", given.pip_config), ("--ca", given.ca)):
         if path is not None and not path.exists():
             raise RefusedError(f"{option} {path}: it is not there")
-    epoch = (
-        environment.get("SOURCE_DATE_EPOCH")
-        or _output("git", "-C", str(ROOT), "log", "-1", "--format=%ct").strip()
-    )
+    if urlsplit(given.torch_index).username is not None:
+        raise RefusedError(
+            "--torch-index has credentials, which would be in the build's history: use --pip-config"
+        )
+    epoch = environment.get("SOURCE_DATE_EPOCH") or _git("log", "-1", "--format=%ct")
     if not epoch.isdecimal():
         raise RefusedError(f"SOURCE_DATE_EPOCH {epoch}: not a number of seconds since 1970")
     version = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
@@ -169,7 +176,7 @@ def parse(arguments: Sequence[str], environment: Mapping[str, str]) -> tuple[Bui
         torch_index=given.torch_index,
         repository=given.repository,
         version=version,
-        revision=_git("rev-parse", "HEAD"),
+        revision=_git("describe", "--always", "--abbrev=40", "--dirty", "--exclude=*"),
         epoch=int(epoch),
         wheels=given.wheels,
         pip_config=given.pip_config,
@@ -198,7 +205,10 @@ def _mounted(tag: str) -> Iterator[Path]:
 
 
 def _git(*arguments: str) -> str:
-    return _output("git", "-C", str(ROOT), *arguments).strip()
+    try:
+        return _output("git", "-C", str(ROOT), *arguments).strip()
+    except (OSError, subprocess.CalledProcessError) as error:
+        raise RefusedError(f"images name the commit they are of, and git did not tell it ({error})") from None
 
 
 def _output(*command: str, **environment: str) -> str:

@@ -63,16 +63,18 @@ def test_it_imports_all_its_role_runs_and_nothing_else(image: dict[str, Any], po
     assert int(count) > 10
 
 
-def test_it_has_the_kernels_and_the_command(image: dict[str, Any], podman: Podman) -> None:
+def test_it_has_the_kernels_and_the_commands(image: dict[str, Any], podman: Podman) -> None:
     kernels = (
         "from higr.decode.engines import native; print(sorted(native.EXTENSION_SUFFIXES)); native.library()"
     )
     ran = podman.run(image["image"], "python", "-c", kernels)
     helped = podman.run(image["image"], "higr", "--help")
+    torchrun = podman.run(image["image"], "torchrun", "--help")
 
     assert ran.returncode == 0 or "AVX-512" in ran.stderr, ran.stderr
     assert helped.returncode == 0, helped.stderr
     assert "bundle" in helped.stdout
+    assert torchrun.returncode == 0, torchrun.stderr
 
 
 def test_it_is_nobody_on_a_file_system_that_is_read_only(image: dict[str, Any], podman: Podman) -> None:
