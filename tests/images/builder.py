@@ -56,7 +56,9 @@ class Builder:
         command += ["--pip-config", str(self.secrets.pip_config), "--ca", str(self.secrets.ca)]
         if wheels := os.environ.get("PIP_FIND_LINKS"):
             command += ["--wheels", wheels]
-        return subprocess.run([*command, "--out", str(self.out)], capture_output=True, text=True, check=False)
+        command += ["--out", str(self.out)]
+        environment = {**os.environ, "SOURCE_DATE_EPOCH": "1767225600"}  # whatever is committed meanwhile
+        return subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
 
     def build(self, name: str, *options: str) -> dict[str, Any]:
         """The report: image, bytes, layers, and the SBOM as `sbom`."""
