@@ -9,6 +9,7 @@ from typing import Any
 import kubernetes
 import yaml
 
+from serving.rollout.cluster import json_patches
 from tests.tools import require
 
 NAMESPACE = "models"
@@ -55,9 +56,12 @@ class Cluster:
 
     def __init__(self, kubeconfig: Path) -> None:
         self.kubeconfig = kubeconfig
-        client = kubernetes.config.new_client_from_config(str(kubeconfig))
-        self._custom = kubernetes.client.CustomObjectsApi(client)
-        self._core = kubernetes.client.CoreV1Api(client)
+        def client() -> Any:
+            return kubernetes.config.new_client_from_config(str(kubeconfig))
+
+        self._custom = kubernetes.client.CustomObjectsApi(client())
+        self._patching = kubernetes.client.CustomObjectsApi(json_patches(client()))
+        self._core = kubernetes.client.CoreV1Api(client())
 
     def install(self, stable: str, candidate: str) -> None:
         for name, uri in (("higr", stable), ("higr-canary", candidate)):
@@ -81,7 +85,7 @@ class Cluster:
 
     def set_route(self, document: dict[str, Any]) -> None:
         patch = [{"op": "replace", "path": "/spec", "value": document["spec"]}]
-        self._custom.patch_namespaced_custom_object(*ROUTE, "higr", patch)
+        self._patching.patch_namespaced_custom_object(*ROUTE, "higr", patch)
 
     def uris(self, name: str) -> set[str]:
         spec = self._custom.get_namespaced_custom_object(*ISVC, name)["spec"]
@@ -90,7 +94,7 @@ class Cluster:
     def set_uri(self, name: str, uri: str, roles: tuple[str, ...] = ("transformer", "predictor")) -> None:
         paths = [f"/spec/{role}/containers/0/env/1/value" for role in roles]
         patch = [{"op": "replace", "path": path, "value": uri} for path in paths]
-        self._custom.patch_namespaced_custom_object(*ISVC, name, patch)
+        self._patching.patch_namespaced_custom_object(*ISVC, name, patch)
 
     def data(self, what: str = "rollout") -> dict[str, str]:
         return self._core.read_namespaced_config_map(f"higr-{what}", NAMESPACE).data or {}
