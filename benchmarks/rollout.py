@@ -1,7 +1,8 @@
 """How often the rollout decides wrongly: `python -m benchmarks.rollout`.
 
-Seeded rollouts of made-up traffic through the product's own judgement (`serving.rollout.judge`, `decide`), one
-look after the other, up to the end of each: a hold that never ends is an outcome, too. No server, no cluster.
+Seeded rollouts of made-up traffic through the product's own judgement (`serving.rollout.judge`, `decide`),
+one look after the other, up to the end of each: a hold that never ends is an outcome, too. No server, no
+cluster.
 """
 
 import sys

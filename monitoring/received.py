@@ -1,11 +1,11 @@
 """How slates were received, as counters by bundle: both logs joined by request_id as they grow.
 
-Feedback comes to any replica of either side of a rollout, and says no more of its slate than request_id. Which
-bundle made the slate only the prediction log knows. So the counters are made here, where the two meet, and not
-in serving.
+Feedback comes to any replica of either side of a rollout, and says no more of its slate than request_id.
+Which bundle made the slate only the prediction log knows. So the counters are made here, where the two meet,
+and not in serving.
 
-A slate is counted once, when its time for feedback is over; one without feedback counts as not watched. Sums of
-squares go with the sums, so that who reads them has a variance. What is not counted yet is lost with the
+A slate is counted once, when its time for feedback is over; one without feedback counts as not watched. Sums
+of squares go with the sums, so that who reads them has a variance. What is not counted yet is lost with the
 process, and slates served before it started are left out: nothing is counted twice.
 """
 
@@ -86,7 +86,8 @@ class Received:
         for folder in (*predictions, *feedback):
             if not folder.is_dir():
                 raise InputError(
-                    f"log directory {folder} does not exist; give the directory that serving writes its log to"
+                    f"log directory {folder} does not exist; "
+                    "give the directory that serving writes its log to"
                 )
         self._engagement = engagement_of(bundle)
         self._durations = bundle.items.select(["item_id", "duration_seconds"])
@@ -209,4 +210,3 @@ class _Parts:
             except OSError:
                 continue  # retention took it between the listing and now
             yield part, (found.st_size, found.st_mtime_ns)
-

@@ -1,8 +1,6 @@
 """`monitoring.received` as Prometheus metrics, named by `higr.metrics`."""
 
-import threading
 import time
-from collections.abc import Iterator
 
 from prometheus_client import CollectorRegistry, start_http_server
 from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, Metric
@@ -21,40 +19,43 @@ BY_VERSION = {
 
 
 class ReceivedCollector(Collector):
-    """What has been counted when it is scraped, all of one reading of the logs.
+    """What the last whole reading of the logs has counted: a scrape never waits for one, nor sees half of
+    it."""
 
-    Args:
-        lock: held by who reads the logs.
-    """
+    def __init__(self, received: Received) -> None:
+        self._received = received
+        self._shown = families(received)
 
-    def __init__(self, received: Received, lock: threading.Lock) -> None:
-        self._received, self._lock = received, lock
+    def read(self, now: float) -> None:
+        """Read the logs, then show what they say."""
+        self._received.read(now)
+        self._shown = families(self._received)
 
-    def collect(self) -> Iterator[Metric]:
-        received = self._received
-        with self._lock:
-            tallies = {version: vars(tally).copy() for version, tally in sorted(received.tallies.items())}
-            fates, settled = dict(received.fates), received.settled_until
-        for metric, attribute in BY_VERSION.items():
-            family = CounterMetricFamily(metric.name, metric.help, labels=metric.labels)
-            for version, tally in tallies.items():
-                family.add_metric((version,), tally[attribute])
-            yield family
-        events = CounterMetricFamily(
-            names.OUTCOME_FEEDBACK.name, names.OUTCOME_FEEDBACK.help, labels=names.OUTCOME_FEEDBACK.labels
-        )
-        for fate, count in sorted(fates.items()):
-            events.add_metric((fate,), count)
-        yield events
-        yield GaugeMetricFamily(names.OUTCOME_SETTLED.name, names.OUTCOME_SETTLED.help, settled)
+    def collect(self) -> list[Metric]:
+        return self._shown
+
+
+def families(received: Received) -> list[Metric]:
+    """What has been counted so far."""
+    shown: list[Metric] = []
+    for metric, attribute in BY_VERSION.items():
+        family = CounterMetricFamily(metric.name, metric.help, labels=metric.labels)
+        for version, tally in sorted(received.tallies.items()):
+            family.add_metric((version,), getattr(tally, attribute))
+        shown.append(family)
+    events = names.OUTCOME_FEEDBACK
+    fates = CounterMetricFamily(events.name, events.help, labels=events.labels)
+    for fate, count in sorted(received.fates.items()):
+        fates.add_metric((fate,), count)
+    settled = names.OUTCOME_SETTLED
+    return [*shown, fates, GaugeMetricFamily(settled.name, settled.help, received.settled_until)]
 
 
 def serve(received: Received, every: float, port: int, address: str = "0.0.0.0") -> None:
     """Answer scrapes, and read the logs every so many seconds, until the process ends."""
-    lock, registry = threading.Lock(), CollectorRegistry()
-    registry.register(ReceivedCollector(received, lock))
+    collector, registry = ReceivedCollector(received), CollectorRegistry()
+    registry.register(collector)
     start_http_server(port, address, registry)
     while True:
-        with lock:
-            received.read(time.time())
+        collector.read(time.time())
         time.sleep(every)

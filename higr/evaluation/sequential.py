@@ -4,15 +4,15 @@ An interval for a sample of fixed size is wrong more often the more often it is 
 soon as it leaves out zero will see it do so in the end. The bounds here hold at all times at once, with
 probability 1 - alpha.
 
-- `rate_bounds`: of a rate, from counts alone; exact at any size. The ratio of a mixture's likelihood to that of
-  a rate is a martingale under it, so it ever reaches 1 / alpha with probability alpha at most (Ville; Robbins,
-  "Statistical methods related to the law of the iterated logarithm", 1970). The mixture is Beta(1/2, 1/2), the
-  beta-binomial of Howard, Ramdas, McAuliffe and Sekhon, "Time-uniform, nonparametric, nonasymptotic confidence
-  sequences" (2021), section 3.2.
+- `rate_bounds`: of a rate, from counts alone; exact at any size. The ratio of a mixture's likelihood to that
+  of a rate is a martingale under it, so it ever reaches 1 / alpha with probability alpha at most (Ville;
+  Robbins, "Statistical methods related to the law of the iterated logarithm", 1970). The mixture is Beta(1/2,
+  1/2), the beta-binomial of Howard, Ramdas, McAuliffe and Sekhon, "Time-uniform, nonparametric, nonasymptotic
+  confidence sequences" (2021), section 3.2.
 - `contrast_bounds`: of a difference of means, from sums and sums of squares. The one-sided normal mixture of
-  Waudby-Smith, Arbour, Sinha, Kennedy and Ramdas, "Time-uniform central limit theory and asymptotic confidence
-  sequences" (2024), section 2 and its appendix of one-sided bounds. It holds asymptotically, as a t interval
-  does: look at it from some hundred observations on.
+  Waudby-Smith, Arbour, Sinha, Kennedy and Ramdas, "Time-uniform central limit theory and asymptotic
+  confidence sequences" (2024), section 2 and its appendix of one-sided bounds. It holds asymptotically, as a
+  t interval does: look at it from some hundred observations on.
 """
 
 import math
@@ -20,7 +20,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 MAX_STEPS = 100
-"""Of Newton's method; ten are needed as a rule."""
+"""Of Newton's method; ten are needed as a rule, forty from beside 0 or 1."""
 LEAST_OF_STRATUM = 30
 """Observations of either side, before which a stratum's variances say nothing."""
 
@@ -85,12 +85,12 @@ def contrast_bounds(
 ) -> tuple[float, float]:
     """Bounds of scale * mean(first) - mean(second), over strata of (first, second).
 
-    A stratum is a time in which both sides had constant shares of the traffic. Its estimate d_k has the variance
-    V_k; the estimates are weighed by 1 / V_k. The sum of d_k / V_k over all strata moves as a Brownian motion
-    whose time is the sum of 1 / V_k and whose drift is the contrast, also when a stratum ends because of what
-    was seen in it. So no stratum's traffic is compared with that of another, and the bound of the motion holds
-    at all of its times. Strata with fewer than `LEAST_OF_STRATUM` observations of a side say nothing yet, nor do
-    those without any variance.
+    A stratum is a time in which both sides had constant shares of the traffic. Its estimate d_k has the
+    variance V_k; the estimates are weighed by 1 / V_k. The sum of d_k / V_k over all strata moves as a
+    Brownian motion whose time is the sum of 1 / V_k and whose drift is the contrast, also when a stratum ends
+    because of what was seen in it. So no stratum's traffic is compared with that of another, and the bound of
+    the motion holds at all of its times. Strata with fewer than `LEAST_OF_STRATUM` observations of a side say
+    nothing yet, nor do those without any variance.
 
     Args:
         alpha_low, alpha_high: chances that the contrast is ever below the first bound, or above the second.
@@ -143,11 +143,9 @@ def _root(hits: float, n: float, level: float, side: int) -> float:
     p = min(max(p, 1e-12), 1 - 1e-12)
     for _ in range(MAX_STEPS):
         value = (hits * math.log(p) if hits else 0.0) + (misses * math.log1p(-p) if misses else 0.0)
-        slope = hits / p - misses / (1 - p)
-        step = (level - value) / slope
-        p = min(max(p + step, 1e-15), 1 - 1e-15)
-        if abs(step) < 1e-12 + 1e-9 * p:
+        if abs(value - level) < 1e-9 * (1 + abs(level)):  # not by the step, which is small beside 0 and 1
             break
+        p += (level - value) / (hits / p - misses / (1 - p))
     return p
 
 

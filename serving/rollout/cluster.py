@@ -1,4 +1,5 @@
-"""The objects of a rollout in the cluster. Every change is one patch, and is refused if somebody was faster."""
+"""The objects of a rollout in the cluster. Every change is one patch, and is refused if somebody was
+faster."""
 
 import logging
 from collections.abc import Callable, Mapping
@@ -99,13 +100,14 @@ class Cluster:
             InputError: no such service, or its parts have two.
         """
         found = self._isvc(service)
-        uris = {found["spec"][role]["containers"][at]["env"][env]["value"] for role, at, env in _places(found)}
+        uris = {_at(found, *place) for place in _places(found)}
         if len(uris) != 1:
+            listed = ", ".join(sorted(uris)) or "none"
             raise InputError(
-                f"InferenceService {service}: its parts have the bundles {', '.join(sorted(uris)) or 'none'}; "
-                f"transformer and predictor need one and the same {BUNDLE}"
+                f"InferenceService {service}: its parts have the bundles {listed}; transformer and predictor "
+                f"need one and the same {BUNDLE}"
             )
-        return str(uris.pop())
+        return uris.pop()
 
     def set_bundle(self, service: str, uri: str) -> None:
         """Transformer and predictor in one patch, and the ConfigMap NAME-bundle, which an upgrade reads.
@@ -117,7 +119,7 @@ class Cluster:
         patch = []
         for role, at, env in _places(found):
             path = f"/spec/{role}/containers/{at}/env/{env}"
-            now = found["spec"][role]["containers"][at]["env"][env]["value"]
+            now = _at(found, role, at, env)
             patch += [
                 {"op": "test", "path": f"{path}/name", "value": BUNDLE},
                 {"op": "test", "path": f"{path}/value", "value": now},
@@ -172,9 +174,7 @@ class Cluster:
         found = self._call(
             f"ConfigMap {name}",
             "patch",
-            lambda: self._core.patch_namespaced_config_map(
-                name, self._space, body, _request_timeout=SECONDS
-            ),
+            lambda: self._core.patch_namespaced_config_map(name, self._space, body, _request_timeout=SECONDS),
         )
         return Record(found.data or {}, found.metadata.resource_version)
 
@@ -276,7 +276,9 @@ class Cluster:
                 ) from None
             raise Busy(f"cannot {verb} {what}: the API server answers {error.status}") from None
         except (urllib3.exceptions.HTTPError, OSError) as error:
-            raise Busy(f"cannot {verb} {what}: the API server is out of reach ({type(error).__name__})") from None
+            raise Busy(
+                f"cannot {verb} {what}: the API server is out of reach ({type(error).__name__})"
+            ) from None
 
 
 def json_patches(client: Any) -> Any:
@@ -294,3 +296,7 @@ def _places(service: dict[str, Any]) -> list[tuple[str, int, int]]:
         for env, variable in enumerate(container.get("env", []))
         if variable.get("name") == BUNDLE
     ]
+
+
+def _at(service: dict[str, Any], role: str, at: int, env: int) -> str:
+    return str(service["spec"][role]["containers"][at]["env"][env].get("value", ""))

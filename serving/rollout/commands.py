@@ -1,14 +1,14 @@
 """What a person orders by a key of the ConfigMap NAME-rollout.
 
-    kubectl patch configmap NAME-rollout --type merge -p '{"data": {"command": "pause", "reason": "..."}}'
+kubectl patch configmap NAME-rollout --type merge -p '{"data": {"command": "pause", "reason": "..."}}'
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 COMMANDS = ("auto", "pause", "resume", "promote", "roll-back", "restart")
-"""auto: nobody orders anything. pause: as long as it stands, nothing is measured, decided or moved. The others
-are done once: resume gives a held step its time again."""
+"""auto: nobody orders anything. pause: as long as it stands, nothing is measured, decided or moved. The
+others are done once: resume gives a held step its time again."""
 
 
 @dataclass(frozen=True)

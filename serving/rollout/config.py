@@ -39,7 +39,8 @@ class Rate(Section):
 
 
 class Slow(Section):
-    """The share of requests slower than a limit: the p99 is above the limit if and only if it is above 1 %."""
+    """The share of requests slower than a limit: the p99 is above the limit if and only if it is above 1
+    %."""
 
     seconds: float = Field(0.3, description="the limit, a bucket of higr_request_seconds")
     margin: float = Field(0.01, gt=0, lt=1, description="difference to the stable side that is borne")

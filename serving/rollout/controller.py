@@ -237,9 +237,7 @@ class Controller:
         }
         return state.model_copy(update=update), ""
 
-    def _settle(
-        self, record: Record, state: State, decision: Decision, now: float
-    ) -> tuple[Record, State]:
+    def _settle(self, record: Record, state: State, decision: Decision, now: float) -> tuple[Record, State]:
         """Write what was decided; nothing is done yet."""
         weight = state.weight(self._config)
         if decision.verdict == "roll-back":
@@ -255,9 +253,7 @@ class Controller:
             return self._write(record, state, "Held"), state
         return self._write(record, state, None), state
 
-    def _write(
-        self, record: Record, state: State, event: str | None, *, answered: bool = False
-    ) -> Record:
+    def _write(self, record: Record, state: State, event: str | None, *, answered: bool = False) -> Record:
         """The state, beside it what a person reads, and an Event where one is due."""
         now = self._clock()
         data = {

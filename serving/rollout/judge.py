@@ -1,16 +1,16 @@
 """What the counts say of each measure: fine, worse, or still open. Knows neither clock nor cluster.
 
 Every measure has the same form, its excess: how much worse the canary is than the margin allows. Of an excess
-the two bounds hold at every look (`higr.evaluation.sequential`). A low bound above 0: worse. A high bound up to
-0: fine.
+the two bounds hold at every look (`higr.evaluation.sequential`). A low bound above 0: worse. A high bound up
+to 0: fine.
 
 How the error is shared. A canary within its margins is rolled back if any low bound fails, in any step: these
 share alpha (Bonferroni), a rate's part once more over the steps. A canary beyond a margin is promoted only if
 the high bound of that very measure fails, for all measures must be fine; so each has alpha for itself (an
 intersection-union test: Berger, "Multiparameter hypothesis testing and acceptance sampling", 1982).
 
-Rates are judged on one step's own counts, for a side that is fast at 5 % of the traffic may not be at 50 %. What
-users like does not depend on the share, so means are judged over all steps, each a stratum of its own.
+Rates are judged on one step's own counts, for a side that is fast at 5 % of the traffic may not be at 50 %.
+What users like does not depend on the share, so means are judged over all steps, each a stratum of its own.
 """
 
 import math

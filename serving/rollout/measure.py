@@ -127,4 +127,3 @@ class Measure:
 
 def _sum(series: Sequence[Series], rose: Mapping[int, float], label: str, values: set[str]) -> float:
     return sum(rose[place] for place, one in enumerate(series) if one.labels.get(label) in values)
-

@@ -1,7 +1,7 @@
 """Counters of Prometheus as exact increases, from raw samples.
 
-`increase()` extrapolates, and leaves out the first sample of a series: the first failure of a new pod would not
-be seen. So the samples are fetched and added up here.
+`increase()` extrapolates, and leaves out the first sample of a series: the first failure of a new pod would
+not be seen. So the samples are fetched and added up here.
 """
 
 import json
@@ -121,8 +121,8 @@ class Prometheus:
 def increase(series: Iterable[Series], since: float) -> dict[int, float]:
     """How much each series rose after `since`, by its place.
 
-    A fall is a restart of its process, from 0. A series that began after `since` began at 0; but where none of
-    them was there before, as when a server lost its store, the first samples are where counting begins.
+    A fall is a restart of its process, from 0. A series that began after `since` began at 0; but where none
+    of them was there before, as when a server lost its store, the first samples are where counting begins.
     """
     series = list(series)
     known = any(one.samples[0][0] <= since for one in series)

@@ -8,7 +8,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client import CollectorRegistry
 from typer.testing import CliRunner
 
 from higr.bundle import Bundle
@@ -20,6 +20,14 @@ from monitoring.received_exporter import ReceivedCollector
 
 START = 1_800_000_000.0
 SETTLE = 60.0
+SUMS = {
+    "slates": 1.0,
+    "watch_seconds": 8.0,
+    "watch_seconds_squares": 64.0,
+    "effective_view_share": 0.5,
+    "effective_view_share_squares": 0.25,
+}
+"""Of one slate of two items, of which one was watched for eight of its ten seconds."""
 
 
 @pytest.fixture
@@ -150,28 +158,26 @@ def test_memory_is_let_go(logs: Path, received: Received) -> None:
 
 
 def test_metrics_of_what_was_counted(logs: Path, received: Received) -> None:
-    import threading
-
     write(logs / "stable" / "predictions", PREDICTIONS, slate("1", "v1", START + 1))
     write(logs / "stable" / "feedback", FEEDBACK, event("1", "a", 8.0))
-    received.read(START + 1 + SETTLE)
-    registry = CollectorRegistry()
-    registry.register(ReceivedCollector(received, threading.Lock()))
-    lines = generate_latest(registry).decode().splitlines()
-    assert 'higr_outcome_slates_total{version="v1"} 1.0' in lines
-    assert 'higr_outcome_watch_seconds_squares_total{version="v1"} 64.0' in lines
-    assert 'higr_outcome_effective_view_share_total{version="v1"} 0.5' in lines
-    assert 'higr_outcome_feedback_events_total{fate="joined"} 1.0' in lines
-    assert f"higr_outcome_settled_timestamp_seconds {START + 1}" in "\n".join(lines).replace("e+09", "")  \
-        or any(line.startswith("higr_outcome_settled_timestamp_seconds 1.8") for line in lines)
+    collector, registry = ReceivedCollector(received), CollectorRegistry()
+    registry.register(collector)
+    assert registry.get_sample_value("higr_outcome_slates_total", {"version": "v1"}) is None
+    collector.read(START + 1 + SETTLE)
+    seen = {name: registry.get_sample_value(f"higr_outcome_{name}_total", {"version": "v1"}) for name in SUMS}
+    assert seen == SUMS
+    assert registry.get_sample_value("higr_outcome_feedback_events_total", {"fate": "joined"}) == 1
+    assert registry.get_sample_value("higr_outcome_settled_timestamp_seconds") == START + 1
 
 
 def test_a_missing_folder_is_told(nano_bundle: Path, tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="log directory .*nowhere does not exist"):
+    with pytest.raises(InputError, match=r"log directory .*nowhere does not exist"):
         Received(Bundle.open(nano_bundle), [tmp_path / "nowhere"], [tmp_path], SETTLE, START)
     answer = CliRunner().invoke(
         app,
-        ["outcomes", "--bundle", str(nano_bundle), "--predictions", str(tmp_path), "--feedback", str(tmp_path),
-         "--settle", "0"],
-    )  # fmt: skip
+        [
+            *("outcomes", "--bundle", str(nano_bundle), "--settle", "0"),
+            *("--predictions", str(tmp_path), "--feedback", str(tmp_path)),
+        ],
+    )
     assert answer.exit_code == 2

@@ -1,7 +1,7 @@
 """Runs the command behind it (`python -m serving ...`) with a fault that a file names while it serves.
 
-    slow    three of ten requests take 0.4 seconds longer
-    erring  three of ten requests fail with an exception nobody expects
+slow    three of ten requests take 0.4 seconds longer
+erring  three of ten requests fail with an exception nobody expects
 """
 
 import asyncio

@@ -36,7 +36,10 @@ class Gateway:
         self._pool = ThreadPoolExecutor(WORKERS + 1)
         self.liked: dict[str, float] = {}
         self.deaf = False
-        self._running = [self._pool.submit(self._follow), *(self._pool.submit(self._ask) for _ in range(WORKERS))]
+        self._running = [
+            self._pool.submit(self._follow),
+            *(self._pool.submit(self._ask) for _ in range(WORKERS)),
+        ]
 
     def stop(self) -> None:
         self._ended.set()

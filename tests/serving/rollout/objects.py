@@ -56,6 +56,7 @@ class Cluster:
 
     def __init__(self, kubeconfig: Path) -> None:
         self.kubeconfig = kubeconfig
+
         def client() -> Any:
             return kubernetes.config.new_client_from_config(str(kubeconfig))
 
