@@ -24,7 +24,7 @@ LOOK_SECONDS = 30.0
 CONFIG = RolloutConfig(
     name="higr",
     namespace="models",
-    steps=tuple(Step(weight=w, least_seconds=300, greatest_seconds=7200) for w in (5, 20, 50)),
+    steps=tuple(Step(weight=w, least_seconds=300, greatest_seconds=3600) for w in (5, 20, 50)),
     look_seconds=LOOK_SECONDS,
     on_timeout="hold",
 )

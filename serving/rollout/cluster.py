@@ -2,6 +2,7 @@
 faster."""
 
 import logging
+import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -9,6 +10,7 @@ from typing import Any, TypeVar
 
 import kubernetes
 import urllib3
+import yaml
 from kubernetes.client.exceptions import ApiException
 
 from higr.errors import HigrError, InputError
@@ -52,12 +54,7 @@ class Cluster:
     def __init__(self, config: RolloutConfig) -> None:
         self._config = config
         self._space = config.namespace
-        try:
-            kubernetes.config.load_config()
-        except (kubernetes.config.ConfigException, OSError, TypeError) as error:
-            raise InputError(
-                f"no way to the cluster ({error}); run in a pod with a service account, or set KUBECONFIG"
-            ) from None
+        _load_credentials()
         self._custom = kubernetes.client.CustomObjectsApi(json_patches(kubernetes.client.ApiClient()))
         self._core = kubernetes.client.CoreV1Api()
 
@@ -110,7 +107,7 @@ class Cluster:
         return uris.pop()
 
     def set_bundle(self, service: str, uri: str) -> None:
-        """Transformer and predictor in one patch, and the ConfigMap NAME-bundle, which an upgrade reads.
+        """Transformer and predictor in one patch.
 
         Raises:
             Busy: somebody changed the service meanwhile.
@@ -132,10 +129,9 @@ class Cluster:
                 *ISVC[:2], self._space, ISVC[2], service, patch, _request_timeout=SECONDS
             ),
         )
-        self.remember_bundle(uri)
 
     def remember_bundle(self, uri: str) -> None:
-        """The stable side's bundle, for `helm upgrade` to keep."""
+        """The stable side's bundle in the ConfigMap NAME-bundle, for `helm upgrade` to keep."""
         name = f"{self._config.name}-bundle"
         self._call(
             f"ConfigMap {name}",
@@ -279,6 +275,20 @@ class Cluster:
             raise Busy(
                 f"cannot {verb} {what}: the API server is out of reach ({type(error).__name__})"
             ) from None
+
+
+def _load_credentials() -> None:
+    """Of KUBECONFIG, else of the pod, else of ~/.kube/config."""
+    named = os.environ.get("KUBECONFIG")
+    try:
+        if not named and "KUBERNETES_SERVICE_HOST" in os.environ:
+            kubernetes.config.load_incluster_config()
+        else:
+            kubernetes.config.load_kube_config(named or None)
+    except (kubernetes.config.ConfigException, OSError, TypeError, yaml.YAMLError) as error:
+        raise InputError(
+            f"no way to the cluster ({error}); run in a pod with a service account, or set KUBECONFIG"
+        ) from None
 
 
 def json_patches(client: Any) -> Any:

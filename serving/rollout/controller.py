@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from higr.errors import StoreError
+from higr.errors import InputError, StoreError
 from higr.store.store import BundleStore
 from serving.rollout.cluster import Cluster, Record
 from serving.rollout.commands import COMMANDS, Order, order_of
@@ -91,6 +91,7 @@ class Controller:
                 return record, state
         if stable == candidate:
             return record, None
+        self._check_store(candidate)
         now, before = self._clock(), self._cluster.weight()
         begun = State(
             phase="progressing",
@@ -104,6 +105,14 @@ class Controller:
         weight = self._config.steps[0].weight
         begun = begun.entered("progressing", now, f"{candidate} instead of {stable}", by, weight, 0)
         return self._write(record, begun, "Begun", answered=order.command == "restart"), begun
+
+    def _check_store(self, candidate: str) -> None:
+        """A promotion that could not go on record is not begun."""
+        if self._store is not None and self._store.uri(_version(candidate)) != candidate:
+            raise InputError(
+                f"InferenceService {self._config.canary}: its bundle {candidate} is not of the store "
+                f"{self._config.store}; publish it there, or leave store out of the configuration"
+            )
 
     def _obey(self, record: Record, state: State, order: Order) -> tuple[Record, State]:
         """What a person ordered. It is done once, and the key is back at auto."""
@@ -150,8 +159,7 @@ class Controller:
         return self._write(record, begun, "Step"), begun, f"step {state.step + 1} begins at {wanted} %"
 
     def _promote(self, record: Record, state: State) -> tuple[Record, State, str]:
-        if self._cluster.bundle(self._config.name) != state.candidate_uri:
-            self._cluster.set_bundle(self._config.name, state.candidate_uri)
+        self._serve(state.candidate_uri)
         if waits := self._not_served_yet(state):
             if self._clock() - state.phase_began <= self._config.ready_seconds:
                 return record, state, waits
@@ -162,9 +170,8 @@ class Controller:
         if found:
             self._cluster.set_weight(0, found)
         if self._store is not None:
-            version = state.candidate_uri.rstrip("/").rpartition("/")[2]
             try:
-                self._store.promote(version, state.by, state.why)
+                self._store.promote(_version(state.candidate_uri), state.by, state.why)
             except StoreError as error:
                 return record, state, f"served, but not on record yet: {error}"
         done = state.entered("promoted", self._clock(), state.why, state.by, 0, state.step)
@@ -188,10 +195,15 @@ class Controller:
         found = self._cluster.weight()
         if found:
             self._cluster.set_weight(0, found)
-        if self._cluster.bundle(self._config.name) != state.stable_uri:
-            self._cluster.set_bundle(self._config.name, state.stable_uri)
+        self._serve(state.stable_uri)
         done = state.entered("rolled-back", self._clock(), state.why, state.by, 0, state.step)
         return self._write(record, done, "RolledBack"), done, ""
+
+    def _serve(self, uri: str) -> None:
+        """The stable side's bundle, and the memory of it: whichever of the two is not done yet."""
+        if self._cluster.bundle(self._config.name) != uri:
+            self._cluster.set_bundle(self._config.name, uri)
+        self._cluster.remember_bundle(uri)
 
     def _judge(self, record: Record, state: State) -> tuple[Record, State]:
         now = self._clock()
@@ -272,3 +284,7 @@ class Controller:
             message = f"{state.candidate_uri} at {data['weight']} %, {state.phase}: {state.why}"
             self._cluster.event(event, message, state.phase in ("rolled-back", "held"))
         return written
+
+
+def _version(uri: str) -> str:
+    return uri.rstrip("/").rpartition("/")[2]

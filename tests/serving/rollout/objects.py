@@ -72,6 +72,13 @@ class Cluster:
             self._core.create_namespaced_config_map(NAMESPACE, {"metadata": {"name": name}})
         self.record("bundle", stable=stable, canary=candidate)
 
+    def clear(self) -> None:
+        """All that `install` made and the rollout wrote."""
+        for collection in (ISVC, ROUTE):
+            self._custom.delete_collection_namespaced_custom_object(*collection)
+        self._core.delete_collection_namespaced_config_map(NAMESPACE)
+        self._core.delete_collection_namespaced_event(NAMESPACE)
+
     def remove(self, kind: str, name: str) -> None:
         if kind == "ConfigMap":
             self._core.delete_namespaced_config_map(name, NAMESPACE)
