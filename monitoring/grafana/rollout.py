@@ -103,14 +103,14 @@ def rollout(settings: RuleSettings) -> Board:
                     ),
                     Panel(
                         "Feedback by fate",
-                        "late: --settle is too short. unknown: their slates are not in the logs that are read.",
+                        "late: --settle is too short. unknown: their slates are in none of the logs.",
                         (Query(q.rate(m.OUTCOME_FEEDBACK, 5 * MINUTE, by="fate"), "{{fate}}"),),
                         kind="stack",
                         unit="reqps",
                     ),
                     Panel(
                         "Age of the newest slate that is counted",
-                        "About --settle and the time until a row is in a part. Rising: the logs have stopped.",
+                        "About --settle and the time until a row is in a part. Rising: logs have stopped.",
                         (Query(f"time() - max({q.of(m.OUTCOME_SETTLED)})"),),
                         kind="number",
                         unit="s",

@@ -21,6 +21,10 @@ app = typer.Typer(add_completion=False)
 @app.command()
 def main(
     config: Annotated[Path, typer.Option(help="rollout.yaml; see docs/rollout.md.")],
+    candidate: Annotated[
+        str | None,
+        typer.Option(help="URI of a bundle that the canary is given first; none: the one it has."),
+    ] = None,
     once: Annotated[bool, typer.Option("--once", help="One look, as a CronJob takes it.")] = False,
     port: Annotated[
         int | None, typer.Option(min=1, max=65535, help="Of /metrics; none: they are not served.")
@@ -35,7 +39,7 @@ def main(
     """
     logging.basicConfig(level=logging.WARNING, stream=sys.stderr, format="%(message)s")
     try:
-        _run(read_rollout(config), once, port, pushgateway)
+        _run(read_rollout(config), candidate, once, port, pushgateway)
     except HigrError as error:
         typer.echo(f"rollout: {error}", err=True)
         raise typer.Exit(2) from None
@@ -44,7 +48,9 @@ def main(
         raise typer.Exit(130) from None
 
 
-def _run(config: RolloutConfig, once: bool, port: int | None, pushgateway: str | None) -> None:
+def _run(
+    config: RolloutConfig, candidate: str | None, once: bool, port: int | None, pushgateway: str | None
+) -> None:
     # After the configuration is read: a misspelt one is told at once.
     from higr.store.store import BundleStore
     from serving.rollout.cluster import Busy, Cluster
@@ -60,6 +66,8 @@ def _run(config: RolloutConfig, once: bool, port: int | None, pushgateway: str |
             start_http_server(port, registry=gauges.registry)
         except OSError as error:
             raise InputError(f"port {port}: {error.strerror}; give another --port") from None
+    if candidate is not None:
+        controller.offer(candidate)
     state: State | None = None
     while True:
         try:

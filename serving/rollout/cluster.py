@@ -15,6 +15,7 @@ from kubernetes.client.exceptions import ApiException
 
 from higr.errors import HigrError, InputError
 from serving.rollout.config import RolloutConfig
+from serving.rollout.evidence import Side
 
 ISVC = ("serving.kserve.io", "v1beta1", "inferenceservices")
 ROUTE = ("gateway.networking.k8s.io", "v1", "httproutes")
@@ -130,14 +131,14 @@ class Cluster:
             ),
         )
 
-    def remember_bundle(self, uri: str) -> None:
-        """The stable side's bundle in the ConfigMap NAME-bundle, for `helm upgrade` to keep."""
+    def remember_bundle(self, side: Side, uri: str) -> None:
+        """A side's bundle in the ConfigMap NAME-bundle, for `helm upgrade` to keep."""
         name = f"{self._config.name}-bundle"
         self._call(
             f"ConfigMap {name}",
             "patch",
             lambda: self._core.patch_namespaced_config_map(
-                name, self._space, {"data": {"stable": uri}}, _request_timeout=SECONDS
+                name, self._space, {"data": {side: uri}}, _request_timeout=SECONDS
             ),
         )
 

@@ -77,6 +77,23 @@ class Controller:
         record, state, waits = self._carry_out(record, state)
         return Outlook(state, waits or state.why)
 
+    def offer(self, uri: str) -> None:
+        """Give the canary another bundle, with which the next look begins.
+
+        Raises:
+            InputError: a promotion or a rollback of another bundle is not finished; or as `look`.
+        """
+        self._check_store(uri)
+        if self._cluster.bundle(self._config.canary) != uri:
+            state = read_state(self._cluster.record().data.get("state"), self._name)
+            if state is not None and state.phase in ("promoting", "reverting"):
+                raise InputError(
+                    f"the rollout of {state.candidate_uri} is {state.phase}; wait until it has ended, then "
+                    f"offer {uri}"
+                )
+            self._cluster.set_bundle(self._config.canary, uri)
+        self._cluster.remember_bundle("canary", uri)
+
     @property
     def _name(self) -> str:
         return f"{self._config.name}-rollout"
@@ -203,7 +220,7 @@ class Controller:
         """The stable side's bundle, and the memory of it: whichever of the two is not done yet."""
         if self._cluster.bundle(self._config.name) != uri:
             self._cluster.set_bundle(self._config.name, uri)
-        self._cluster.remember_bundle(uri)
+        self._cluster.remember_bundle("stable", uri)
 
     def _judge(self, record: Record, state: State) -> tuple[Record, State]:
         now = self._clock()

@@ -29,7 +29,7 @@ def _install() -> None:
             await asyncio.sleep(LATER)
         return await made_well(self, *arguments)
 
-    Transformer.work = work  # type: ignore[method-assign]
+    Transformer.work = work
 
 
 if __name__ == "__main__":

@@ -60,7 +60,7 @@ class World:
                 means={
                     s: {"watch_seconds": Sums(n=n, total=n * m, squares=n * (m * m + 100.0))}
                     for s, m in self.watch.items()
-                },  # type: ignore[arg-type]
+                },
             ),
             {side: self.versions(side, until) for side in sides},
         )
@@ -74,6 +74,9 @@ class World:
     def look(self, seconds: float = 100.0, **fields: Any) -> Outlook:
         """After so many seconds."""
         self.now += seconds
+        return self.controller(**fields).look()
+
+    def controller(self, **fields: Any) -> Controller:
         config = RolloutConfig.model_validate(
             {
                 "name": "higr",
@@ -91,7 +94,7 @@ class World:
                 **fields,
             }
         )
-        return Controller(config, Objects(config), self, self.store, lambda: self.now).look()  # type: ignore[arg-type]
+        return Controller(config, Objects(config), self, self.store, lambda: self.now)
 
     def until(self, *phases: str, **fields: Any) -> Outlook:
         for _ in range(20):
@@ -175,8 +178,8 @@ def test_what_cannot_be_judged_is_held_and_never_promoted(
         setattr(world, name, value)
     for _ in range(3):
         outlook = world.look()
-        assert (outlook.state.phase, outlook.state.verdict) == ("progressing", "hold")  # type:
-        ignore[union-attr] assert outlook.why == why
+        assert (outlook.state.phase, outlook.state.verdict) == ("progressing", "hold")
+        assert outlook.why == why
         assert world.cluster.weight() == (90, 10)
 
 
@@ -189,7 +192,7 @@ def test_after_the_greatest_time_a_silent_one_is_what_the_configuration_says(
     world.look()
     world.silence = "nothing is heard"
     outlook = world.until("rolled-back", "held", on_timeout=on_timeout)
-    assert (outlook.state.phase, outlook.ended) == (phase, True)  # type: ignore[union-attr]
+    assert (outlook.state.phase, outlook.ended) == (phase, True)
     assert outlook.why == "nothing is heard, after more than 600 seconds"
     assert world.cluster.weight() == weight
 
@@ -200,14 +203,14 @@ def test_a_held_rollout_may_still_be_rolled_back_but_not_go_on_by_itself(world: 
     world.until("held", on_timeout="hold")
     world.silence = ""
     for _ in range(3):
-        assert world.look(on_timeout="hold").state.phase == "held"  # type: ignore[union-attr]
+        assert world.look(on_timeout="hold").state.phase == "held"
     world.cluster.record(command="resume", ordered_by="Ana", reason="traffic is back")
-    assert world.look(10, on_timeout="hold").state.phase == "progressing"  # type: ignore[union-attr]
+    assert world.look(10, on_timeout="hold").state.phase == "progressing"
     assert world.cluster.data()["command"] == "auto"
     world.silence = "nothing is heard"
     world.until("held", on_timeout="hold")
     world.silence, world.rates["canary"] = "", 0.5
-    assert world.look().state.phase == "rolled-back"  # type: ignore[union-attr]
+    assert world.look().state.phase == "rolled-back"
 
 
 def test_a_person_pauses_and_goes_on(world: World) -> None:
@@ -217,7 +220,7 @@ def test_a_person_pauses_and_goes_on(world: World) -> None:
     assert world.look().why == "paused by Ana: release freeze; command auto goes on"
     assert world.cluster.weight() == (90, 10)
     world.cluster.record(command="auto")
-    assert world.look().state.phase == "rolled-back"  # type: ignore[union-attr]
+    assert world.look().state.phase == "rolled-back"
 
 
 @pytest.mark.parametrize(
@@ -228,7 +231,7 @@ def test_a_person_decides(world: World, command: str, phase: str, uri: str) -> N
     world.silence = "nothing is heard"
     world.cluster.record(command=command, ordered_by="Ana", reason="seen enough")
     outlook = world.look()
-    assert outlook.state.phase == phase  # type: ignore[union-attr]
+    assert outlook.state.phase == phase
     assert (world.cluster.weight(), world.cluster.uris("higr")) == ((100, 0), {uri})
     data = world.cluster.data()
     assert (data["by"], data["why"], data["command"]) == ("Ana", "seen enough", "auto")
@@ -266,7 +269,7 @@ def test_a_rolled_back_candidate_is_tried_again_only_on_order(world: World) -> N
     world.look()
     world.cluster.record(command="roll-back")
     world.look()
-    assert world.look().state.phase == "rolled-back"  # type: ignore[union-attr]
+    assert world.look().state.phase == "rolled-back"
     world.cluster.record(command="restart", ordered_by="Ana", reason="the disk is mended")
     assert world.look().why == "step 1 begins at 10 %"
     assert json.loads(world.cluster.data()["state"])["history"][0]["by"] == "Ana"
@@ -361,6 +364,20 @@ def test_a_candidate_from_elsewhere_is_refused_before_anything_moves(world: Worl
     with pytest.raises(InputError, match="s3://elsewhere/new is not of the store"):
         world.look(store="s3://models")
     assert world.cluster.weight() == (100, 0)
+
+
+def test_a_candidate_is_offered(world: World) -> None:
+    newer = "s3://models/versions/newer"
+    world.controller().offer(newer)
+    assert world.cluster.uris("higr-canary") == {newer}
+    assert world.cluster.data("bundle") == {"stable": STABLE, "canary": newer}
+    world.look()
+    assert json.loads(world.cluster.data()["state"])["candidate_uri"] == newer
+    world.stuck = "old"
+    world.until("promoting")
+    with pytest.raises(InputError, match=r"the rollout of .*newer is promoting; wait"):
+        world.controller().offer(NEW)
+    assert world.cluster.uris("higr-canary") == {newer}
 
 
 def test_the_same_bundle_on_both_sides_is_nothing_to_roll_out(world: World) -> None:

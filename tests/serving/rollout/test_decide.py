@@ -128,5 +128,5 @@ def test_a_canary_just_beyond_a_margin_is_hardly_ever_promoted(canary: object) -
     """The hardest case: alpha bounds it."""
     steps = tuple(Step(weight=w, least_seconds=60, greatest_seconds=1200) for w in (20, 50))
     config = RolloutConfig(name="higr", namespace="models", steps=steps, on_timeout="hold")
-    verdicts = [run(canary, seed, config=config).verdict for seed in range(60)]  # type: ignore[arg-type]
+    verdicts = [run(canary, seed, config=config).verdict for seed in range(60)]
     assert verdicts.count("promote") <= 3
