@@ -19,7 +19,7 @@ from serving.rollout.evidence import SIDES, Counted
 from serving.rollout.judge import judge
 from serving.rollout.measure import Look, Measure
 from serving.rollout.prometheus import Unavailable
-from serving.rollout.state import ENDED, State, read_state
+from serving.rollout.state import ENDED, State, Stratum, read_state
 
 BEHIND = 1.0
 """Seconds: what was scraped just now may not be in Prometheus yet."""
@@ -170,7 +170,9 @@ class Controller:
             self._cluster.set_weight(wanted, found)
         if state.step_began:
             return record, state, ""
-        strata = state.strata if len(state.strata) > state.step else (*state.strata, Counted())
+        strata = state.strata
+        if len(strata) == state.step:
+            strata = (*strata, Stratum(began=now))
         update = {"step_began": now, "looked": now - BEHIND, "weight_before": wanted, "strata": strata}
         begun = state.model_copy(update=update)
         return self._write(record, begun, "Step"), begun, f"step {state.step + 1} begins at {wanted} %"
@@ -231,7 +233,7 @@ class Controller:
             decision = out_of_time(self._config, state.step, seconds, str(error))
         else:
             state, fault = self._add(state, look, now)
-            findings = judge(self._config, state.counted, state.strata)
+            findings = judge(self._config, state.counted, [s.counted for s in state.strata])
             state = state.model_copy(update={"findings": tuple(findings)})
             slates = state.counted.slates("canary")
             decision = (
@@ -252,16 +254,11 @@ class Controller:
         versions = {side: next(iter(look.versions[side])) for side in SIDES}
         if versions["stable"] == versions["canary"]:
             return state, f"both sides serve bundle {versions['stable']}: there is nothing to compare"
-        settle = self._config.outcomes.settle_seconds if self._config.outcomes else 0.0
-        # Slates that are counted now were served so long ago: under the weight of the step before, perhaps.
-        place = state.step if now - state.step_began >= settle else max(0, state.step - 1)
-        means = Counted(means=look.counted.means)
-        strata = tuple(s + means if i == place else s for i, s in enumerate(state.strata))
+        state = state.with_outcomes(Counted(means=look.counted.means), look.settled)
         update = {
             "stable_version": versions["stable"],
             "candidate_version": versions["canary"],
             "counted": state.counted + Counted(rates=look.counted.rates),
-            "strata": strata,
             "looked": now - BEHIND,
         }
         return state.model_copy(update=update), ""

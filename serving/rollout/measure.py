@@ -19,10 +19,12 @@ SUMS = {
 class Look:
     """Attributes:
     counted: what came since the last look.
+    settled: when the newest slate was served whose outcome is counted, Unix seconds; 0 where none is judged.
     versions: side to the bundles that its pods serve now.
     """
 
     counted: Counted
+    settled: float
     versions: Mapping[Side, frozenset[str]]
 
 
@@ -41,10 +43,11 @@ class Measure:
         versions = {side: self.versions(side, until) for side in SIDES}
         rates = {side: self._rates(side, since, until) for side in SIDES}
         means: dict[Side, dict[str, Sums]] = {}
+        settled = 0.0
         if self._config.outcomes is not None and mean_margins(self._config):
-            self._check_outcomes(self._config.outcomes, until)
+            settled = self._settled(self._config.outcomes, until)
             means = {side: self._means(versions[side], since, until) for side in SIDES}
-        return Look(Counted(rates=rates, means=means), versions)
+        return Look(Counted(rates=rates, means=means), settled, versions)
 
     def versions(self, side: Side, until: float) -> frozenset[str]:
         """Bundles that the pods of a side serve.
@@ -96,7 +99,7 @@ class Measure:
             for measure, (total, squares) in measures.items()
         }
 
-    def _check_outcomes(self, outcomes: Outcomes, until: float) -> None:
+    def _settled(self, outcomes: Outcomes, until: float) -> float:
         own = f'namespace="{self._config.namespace}"'
         found = self._prometheus.vector(f"{names.OUTCOME_SETTLED.name}{{{own}}}", until)
         if not found:
@@ -104,12 +107,14 @@ class Measure:
                 f"no {names.OUTCOME_SETTLED.name} in Prometheus: does `python -m monitoring outcomes` run, "
                 "and is it scraped?"
             )
-        behind = until - max(value for _, value in found)
+        settled = max(value for _, value in found)
+        behind = until - settled
         if behind > outcomes.settle_seconds + outcomes.late_seconds:
             raise Unavailable(
                 f"outcomes are {behind:.0f} seconds old, more than settle_seconds and late_seconds together: "
                 "are slates logged, and their logs read?"
             )
+        return settled
 
     def _fresh(self, side: Side, selector: str, since: float, until: float) -> list[Series]:
         found = self._series(selector, since, until)

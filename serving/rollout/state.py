@@ -31,6 +31,13 @@ class Entry(Figures):
     why: str
 
 
+class Stratum(Figures):
+    """Outcomes of the slates served in one step, which began at `began` (Unix seconds)."""
+
+    began: float
+    counted: Counted = Counted()
+
+
 class State(Figures):
     """Attributes:
     stable_uri, candidate_uri: of the two bundles when the rollout began.
@@ -40,7 +47,8 @@ class State(Figures):
     weight_before: what the route may still have, if a move was interrupted.
     looked: until when series were counted, Unix seconds.
     counted: since the step began.
-    strata: outcomes, one a step.
+    settled: until when slates had been served whose outcomes were counted by then, Unix seconds.
+    strata: one a step that has begun.
     findings, slates: of the last look.
     """
 
@@ -57,7 +65,8 @@ class State(Figures):
     phase_began: float
     looked: float = 0.0
     counted: Counted = Counted()
-    strata: tuple[Counted, ...] = (Counted(),)
+    settled: float = 0.0
+    strata: tuple[Stratum, ...] = ()
     findings: tuple[Finding, ...] = ()
     verdict: str = "hold"
     why: str = ""
@@ -91,6 +100,20 @@ class State(Figures):
         return moved.model_copy(
             update={"weight_before": before, "step_began": 0.0, "counted": Counted(), "verdict": "advance"}
         )
+
+    def with_outcomes(self, means: Counted, settled: float) -> "State":
+        """Outcomes that were counted since the last look, in the step in which their slates were served.
+
+        They come late, so that is not the step in force. Those of a look in which one step's end and the next
+        one's beginning fall together are left out, and those of slates from before the first step.
+        """
+        places = [sum(s.began <= at for s in self.strata) - 1 for at in (self.settled, settled)]
+        strata = self.strata
+        if places[0] == places[1] >= 0:
+            place = places[0]
+            grown = strata[place].model_copy(update={"counted": strata[place].counted + means})
+            strata = (*strata[:place], grown, *strata[place + 1 :])
+        return self.model_copy(update={"strata": strata, "settled": settled})
 
     def judged(self, decision: Decision) -> "State":
         return self.model_copy(update={"verdict": decision.verdict, "why": decision.why, "by": "rollout"})

@@ -20,9 +20,11 @@ from serving.rollout.controller import Controller, Outlook
 from serving.rollout.evidence import Counted, Rated, Side, Sums
 from serving.rollout.measure import Look
 from serving.rollout.prometheus import Unavailable
+from serving.rollout.state import State, Stratum
 from tests.serving.rollout.objects import Cluster, emulated, route
 
 STABLE, NEW = "s3://models/versions/old", "s3://models/versions/new"
+SETTLE = 30.0
 STEPS = [
     {"weight": weight, "least_seconds": 60, "least_slates": 1000, "greatest_seconds": 600}
     for weight in (10, 50)
@@ -62,6 +64,7 @@ class World:
                     for s, m in self.watch.items()
                 },
             ),
+            until - SETTLE,
             {side: self.versions(side, until) for side in sides},
         )
 
@@ -86,7 +89,7 @@ class World:
                 "fallback": None,
                 "slow": [],
                 "outcomes": {
-                    "settle_seconds": 30,
+                    "settle_seconds": SETTLE,
                     "effective_views": None,
                     "watch_seconds": {"margin": 0.05},
                 },
@@ -461,3 +464,16 @@ def test_two_controllers_do_not_both_decide(world: World) -> None:
     with pytest.raises(Busy, match="ConfigMap higr-rollout was changed by somebody else"):
         objects.write(ours, {"phase": "promoted"})
     assert world.cluster.data()["phase"] == "progressing"
+
+
+def test_outcomes_count_for_the_step_in_which_their_slates_were_served() -> None:
+    """Looks at slates served until 90, 110, 150, 210 and 250, of steps that began at 100 and 200."""
+    state = State(
+        phase="progressing", stable_uri=STABLE, candidate_uri=NEW, began=100, phase_began=100, settled=80
+    )
+    state = state.model_copy(update={"strata": (Stratum(began=100), Stratum(began=200))})
+    for look, settled in enumerate((90, 110, 150, 210, 250)):
+        one = Counted(means={"canary": {"watch_seconds": Sums(n=10**look, total=0, squares=0)}})
+        state = state.with_outcomes(one, settled)
+    # Neither those before the rollout nor those of a look in which a step began.
+    assert [s.counted.sums("canary", "watch_seconds").n for s in state.strata] == [100, 10_000]
