@@ -5,7 +5,7 @@ import logging
 import sys
 import time
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from prometheus_client import start_http_server
@@ -14,6 +14,9 @@ from higr.errors import HigrError, InputError
 from serving.rollout.config import RolloutConfig, read_rollout
 from serving.rollout.gauges import Gauges
 from serving.rollout.state import State
+
+if TYPE_CHECKING:
+    from higr.store.store import BundleStore
 
 app = typer.Typer(add_completion=False)
 
@@ -52,14 +55,13 @@ def _run(
     config: RolloutConfig, candidate: str | None, once: bool, port: int | None, pushgateway: str | None
 ) -> None:
     # After the configuration is read: a misspelt one is told at once.
-    from higr.store.store import BundleStore
     from serving.rollout.cluster import Busy, Cluster
     from serving.rollout.controller import Controller
     from serving.rollout.measure import Measure
     from serving.rollout.prometheus import Prometheus
 
-    store = BundleStore(config.store) if config.store else None
-    controller = Controller(config, Cluster(config), Measure(config, Prometheus(config.prometheus)), store)
+    measure = Measure(config, Prometheus(config.prometheus))
+    controller = Controller(config, Cluster(config), measure, _store(config))
     gauges = Gauges()
     if port is not None:
         try:
@@ -82,6 +84,14 @@ def _run(
         if once or ended:
             return
         time.sleep(config.look_seconds)
+
+
+def _store(config: RolloutConfig) -> "BundleStore | None":
+    if config.store is None:
+        return None
+    from higr.store.store import BundleStore
+
+    return BundleStore(config.store)
 
 
 def _line(config: RolloutConfig, state: State | None, why: str) -> dict[str, Any]:

@@ -269,7 +269,8 @@ class Cluster:
                 ) from None
             if error.status in (409, 422):
                 raise Busy(
-                    f"{what} was changed by somebody else meanwhile; nothing was changed by the rollout"
+                    f"{what} was changed by somebody else meanwhile, or does not take the change "
+                    f"({error.status}); nothing was changed by the rollout"
                 ) from None
             raise Busy(f"cannot {verb} {what}: the API server answers {error.status}") from None
         except (urllib3.exceptions.HTTPError, OSError) as error:

@@ -8,9 +8,9 @@ all.
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from higr.errors import InputError, StoreError
-from higr.store.store import BundleStore
 from serving.rollout.cluster import Cluster, Record
 from serving.rollout.commands import COMMANDS, Order, order_of
 from serving.rollout.config import RolloutConfig
@@ -20,6 +20,9 @@ from serving.rollout.judge import judge
 from serving.rollout.measure import Look, Measure
 from serving.rollout.prometheus import Unavailable
 from serving.rollout.state import ENDED, State, Stratum, read_state
+
+if TYPE_CHECKING:  # a store reads bundles, and for that all of torch
+    from higr.store.store import BundleStore
 
 BEHIND = 1.0
 """Seconds: what was scraped just now may not be in Prometheus yet."""
@@ -48,7 +51,7 @@ class Controller:
         config: RolloutConfig,
         cluster: Cluster,
         measure: Measure,
-        store: BundleStore | None,
+        store: "BundleStore | None",
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._config, self._cluster, self._measure = config, cluster, measure

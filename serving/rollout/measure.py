@@ -40,6 +40,7 @@ class Measure:
         """Raises:
         Unavailable: Prometheus does not answer, answers nonsense, or has no new samples of a side.
         """
+        self._check_switch(until)
         versions = {side: self.versions(side, until) for side in SIDES}
         rates = {side: self._rates(side, since, until) for side in SIDES}
         means: dict[Side, dict[str, Sums]] = {}
@@ -58,6 +59,13 @@ class Measure:
         own = self._config.selector(side)
         found = self._prometheus.vector(f"{names.BUNDLE.name}{{{own}}} == 1", until)
         return frozenset(labels.get("version", "") for labels, _ in found)
+
+    def _check_switch(self, until: float) -> None:
+        """Two baselines are equal, and say nothing of the candidate."""
+        for side in SIDES:
+            own = f'position="baseline",{self._config.selector(side)}'
+            if self._prometheus.vector(f"{names.SWITCH.name}{{{own}}} == 1", until):
+                raise Unavailable(f"the switch of the {side} side is on baseline: no model is seen")
 
     def _rates(self, side: Side, since: float, until: float) -> dict[str, Rated]:
         config, own = self._config, self._config.selector(side)

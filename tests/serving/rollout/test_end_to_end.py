@@ -44,7 +44,7 @@ QUICK: dict[str, Any] = {
     "slow": [{"seconds": 0.25, "margin": 0.1}],
     "outcomes": {
         "settle_seconds": SETTLE,
-        "late_seconds": 30,
+        "late_seconds": 60,
         "effective_views": {"margin": 0.15},
         "watch_seconds": {"margin": 0.1},
     },
@@ -128,7 +128,7 @@ def world(workshop: Path, bundle: Bundle, data: PreparedData) -> Iterator[World]
 
 
 def _serve(stack: ExitStack, folder: Path, side: str, bundle: Path, fault: Path | None = None) -> Server:
-    (folder / "serving.yaml").write_text(yaml.safe_dump({"logs": {"part_seconds": 0.5}}))
+    (folder / "serving.yaml").write_text(yaml.safe_dump({"logs": {"part_seconds": 1}}))
     arguments = [
         *("--bundle", str(bundle), "--deadline-ms", "4000", "--config", str(folder / "serving.yaml")),
         *("--log-dir", str(folder / side / "predictions"), "--feedback-dir", str(folder / side / "feedback")),

@@ -113,6 +113,8 @@ def answering(age: float, settled: float = NOW - 900) -> Callable[[str], Answer]
     def answer(query: str) -> Answer:
         if query.startswith("higr_bundle_info"):
             return result("vector", {"metric": {"version": "v1"}, "value": [NOW, "1"]})
+        if query.startswith("higr_switch_position"):
+            return result("vector")
         if query.startswith("higr_outcome_settled"):
             return result("vector", {"metric": {}, "value": [NOW, str(settled)]})
         values = [[NOW - age - 60, "10"], [NOW - age, "30"]]
@@ -139,6 +141,12 @@ def test_a_server_that_answers_well_is_read(served: Callable[[Callable[[str], An
     [
         (answering(age=40), "newest sample of the stable side is 40 seconds old, over 30"),
         (answering(age=5, settled=NOW - 1300), "outcomes are 1300 seconds old"),
+        (
+            lambda q: (
+                result("vector", {"metric": {}, "value": [NOW, "1"]}) if "switch" in q else answering(5)(q)
+            ),
+            "the switch of the stable side is on baseline: no model is seen",
+        ),
         (
             lambda q: result("vector") if "settled" in q else answering(5)(q),
             "no higr_outcome_settled_timestamp_seconds in Prometheus",
