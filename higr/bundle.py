@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, ValidationError, field_validator
 
 from higr.catalog import Catalog, read_codes
 from higr.errors import BundleError, InputError
@@ -61,6 +61,14 @@ class Manifest(BaseModel):
     config: dict[str, Any]
     metrics: dict[str, Any]
     files: dict[str, str]
+
+    @field_validator("files")
+    @classmethod
+    def _inside(cls, files: dict[str, str]) -> dict[str, str]:
+        for name in files:
+            if name.startswith("/") or ".." in name.split("/"):
+                raise ValueError(f"{name!r} leads out of the bundle")
+        return files
 
 
 def _version(manifest: Manifest) -> str:
@@ -308,30 +316,37 @@ def _seal(aside: Path, manifest: Manifest) -> Manifest:
 
 def _read_manifest(path: Path) -> Manifest:
     try:
-        text = (path / "manifest.json").read_text()
-        document = json.loads(text)
+        content = (path / "manifest.json").read_bytes()
     except (FileNotFoundError, NotADirectoryError):
         raise BundleError(f"{path} is not a bundle: it has no manifest.json") from None
     except OSError as error:
         raise BundleError(f"bundle {path} cannot be read ({error.strerror})") from None
+    return parse_manifest(content, f"bundle {path}")
+
+
+def parse_manifest(content: bytes, name: str) -> Manifest:
+    """The manifest of the bundle that errors call `name`.
+
+    Raises:
+        BundleError: not a manifest, one of another schema version, or an altered one.
+    """
+    try:
+        text = content.decode()
+        document = json.loads(text)
     except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise BundleError(
-            f"bundle {path}: manifest.json is not JSON ({error}); fetch the bundle again"
-        ) from None
+        raise BundleError(f"{name}: manifest.json is not JSON ({error}); fetch the bundle again") from None
     found = document.get("schema_version") if isinstance(document, dict) else None
     if found != SCHEMA_VERSION:
-        raise BundleError(
-            f"bundle {path}: schema version {found}; this version of higr reads {SCHEMA_VERSION}"
-        )
+        raise BundleError(f"{name}: schema version {found}; this version of higr reads {SCHEMA_VERSION}")
     try:
         manifest = Manifest.model_validate(document)
     except ValidationError as error:
         first = error.errors()[0]
         raise BundleError(
-            f"bundle {path}: manifest.json: {'.'.join(map(str, first['loc']))}: {first['msg']}"
+            f"{name}: manifest.json: {'.'.join(map(str, first['loc']))}: {first['msg']}"
         ) from None
     if text != _canonical(manifest) or manifest.version != _version(manifest):
-        raise BundleError(f"bundle {path}: manifest.json was altered; fetch the bundle again")
+        raise BundleError(f"{name}: manifest.json was altered; fetch the bundle again")
     return manifest
 
 

@@ -32,6 +32,7 @@ from rich.text import Text
 
 from higr.config import RunConfig, load_config, parse_overrides
 from higr.errors import HigrError
+from higr.store.cli import bundle_app
 
 app = typer.Typer(
     help="Generative slate recommendation: exposure logs in, a verified model bundle out.",
@@ -42,6 +43,7 @@ app = typer.Typer(
 
 catalog_app = typer.Typer(help="The living catalogue of a bundle.", no_args_is_help=True)
 app.add_typer(catalog_app, name="catalog")
+app.add_typer(bundle_app, name="bundle")
 
 ConfigOption = Annotated[
     str,

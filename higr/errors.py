@@ -17,6 +17,10 @@ class BundleError(HigrError):
     """A bundle that is incomplete, altered, or whose parts do not belong together."""
 
 
+class StoreError(HigrError):
+    """A store of bundles that does not answer, does not hold what is asked for, or does not add up."""
+
+
 class EngineError(HigrError):
     """A decoding engine that this machine, installation or model cannot run."""
 

@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import sys
 from pathlib import Path
 from typing import NoReturn
 
@@ -32,6 +33,7 @@ PLACES: dict[str, tuple[Path, str]] = {
         "run make system-deps",
     ),
     "redis-server": (Path(shutil.which("redis-server") or "redis-server"), "run make system-deps"),
+    "weed": (Path(sys.executable).parent / "weed", "run make setup"),
     "kube-tools": (SHARED / "tools" / "crd_schema.py", "the contract tools lie beside the repository"),
     "crds": (SHARED / "schemas", "the platform's CRDs lie beside the repository"),
     "data": (SHARED / "data", "the real logs lie beside the repository"),
