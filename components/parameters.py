@@ -20,7 +20,7 @@ class Parameters(Section):
     )
     store: str = Field(
         "",
-        description="root of the bundle store, a folder or s3://bucket/prefix; empty: neither gate nor publish",
+        description="root of the bundle store, a folder or s3://bucket/prefix; empty: no gate, no publishing",
     )
     webhook: str = Field("", description="URL that is told how the run ended; empty: only the log is")
     ui: str = Field(
@@ -55,7 +55,7 @@ class RefreshParameters(_FromProduction):
 
     items: str = Field(
         "",
-        description="Parquet file of new items and of new attributes, on a volume of the task `update_catalogue`",
+        description="Parquet file of new items and new attributes, on a volume of task `update_catalogue`",
     )
     remove: str = Field("", description="ids to drop, comma-separated, or a .txt file with one a line")
     disable: str = Field("", description="ids to keep but not to show, as `remove`")
@@ -133,15 +133,12 @@ def need_version(config: RunConfig, data_version: str) -> None:
 
 def _check_ids(parameters: RefreshParameters) -> None:
     """An id in two lists; files of ids are on a volume that only the task `update_catalogue` sees."""
-    lists = {
-        name: tuple(filter(None, (one.strip() for one in text.split(","))))
-        for name in ("remove", "disable", "enable")
-        if (text := getattr(parameters, name)) and not text.endswith(".txt")
-    }
-    if lists:
-        from higr.catalog_update import Changes
+    from higr.catalog_update import Changes, read_ids
 
-        Changes(**lists)
+    texts = (parameters.remove, parameters.disable, parameters.enable)
+    remove, disable, enable = (() if text.endswith(".txt") else read_ids(text, "") for text in texts)
+    if remove or disable or enable:
+        Changes(remove=remove, disable=disable, enable=enable)
 
 
 def _check_store(uri: str, in_production: bool) -> None:

@@ -18,7 +18,8 @@ def report(
 ) -> None:
     """Tell how the run ended: to the log, and to the webhook if there is one.
 
-    stages: names of the pipeline's tasks, comma-separated. webhook: URL; empty: that of the environment variable HIGR_WEBHOOK, if any.
+    stages: names of the pipeline's tasks, comma-separated. webhook: URL; empty: that of the environment
+    variable HIGR_WEBHOOK, if any.
     """
     from components.outcome import Outcome, failed_stages, tell
 

@@ -34,7 +34,7 @@ class TrainJobSettings(Section):
     memory: str = Field("16Gi", pattern=r"^\d+(\.\d+)?[KMGT]i?$", description="of a node, also its limit")
     gpus: int = Field(0, ge=0, le=16, description="accelerators of a node")
     gpu_resource: str = Field("nvidia.com/gpu", min_length=1)
-    node_selector: dict[str, str] = {}
+    node_selector: dict[str, str] = Field({}, description="labels that a node must have")
     tolerations: tuple[dict[str, str], ...] = Field((), description="as in a Pod")
     timeout_seconds: int = Field(86_400, ge=60, description="the job is stopped and deleted after it")
     poll_seconds: float = Field(10.0, gt=0, le=300, description="between two looks at the job")

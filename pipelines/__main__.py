@@ -29,8 +29,17 @@ SetOption = Annotated[
     list[str] | None,
     typer.Option("--set", "-s", help="Override one field, e.g. --set data.path=logs. May be repeated."),
 ]
-Pipeline = StrEnum("Pipeline", {name: name for name in PARAMETERS})
-TRAINING = Pipeline("training")
+
+
+class Pipeline(StrEnum):
+    """Names as `components.parameters.PARAMETERS` has them."""
+
+    training = "training"
+    refresh = "refresh"
+    realign = "realign"
+
+
+TRAINING = Pipeline.training
 NOT_HERE = ("config", "data_version", "webhook", "ui", "api")
 """Parameters that a local run has from its options, or no use for."""
 

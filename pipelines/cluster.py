@@ -16,6 +16,10 @@ from pipelines.graph import GRAPHS
 
 STAGE_NAMES = frozenset(name for graph in GRAPHS.values() for name in graph) | {"check", "report"}
 
+MAY_FLAKE = frozenset({"check", "production", "materialise", "gate", "publish"})
+"""What talks to others is tried again without being told to. Hours of work are repeated by a person who has
+read why they failed."""
+
 Cpu = Annotated[str, StringConstraints(pattern=r"^\d+(\.\d+)?m?$")]
 Memory = Annotated[str, StringConstraints(pattern=r"^\d+(\.\d+)?[KMGT]i?$")]
 
@@ -58,12 +62,7 @@ class Cluster(Section):
 
     default: TaskSettings = TaskSettings()
     stages: dict[str, TaskSettings] = Field(
-        {
-            # Hours of work are repeated by a person who has read why they failed; these only talk to others.
-            name: TaskSettings(retries=2)
-            for name in ("check", "production", "materialise", "gate", "publish")
-        },
-        description="by stage, and `check` and `report`, which every pipeline has",
+        {}, description="by stage, and `check` and `report`, which every pipeline has"
     )
     trainjob: TrainJobSettings | None = Field(
         None, description="pretrain as a Kubeflow Trainer TrainJob; none: in the task itself"
@@ -81,7 +80,8 @@ class Cluster(Section):
     def of(self, stage: str) -> TaskSettings:
         """Defaults filled in."""
         own = self.stages.get(stage, TaskSettings()).model_dump(exclude_unset=True)
-        return TaskSettings.model_validate({**self.default.model_dump(exclude_unset=True), **own})
+        usual = {"retries": 2} if stage in MAY_FLAKE else {}
+        return TaskSettings.model_validate({**usual, **self.default.model_dump(exclude_unset=True), **own})
 
     def apply(self, stage: str, task: dsl.PipelineTask) -> None:
         """Write the settings of a stage into its task."""

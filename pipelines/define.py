@@ -64,7 +64,7 @@ class Wiring:
 
     @contextmanager
     def reported(self, parameters: Mapping[str, Any]) -> Iterator[None]:
-        """Around the stages of a run on a cluster: parameters checked before, its end told, however it ends."""
+        """Around the stages of a run on a cluster: parameters are checked before, and its end is told."""
         run = dsl.PIPELINE_JOB_ID_PLACEHOLDER
         common = {name: parameters[name] for name in ("webhook", "ui", "api")}
         stages = ",".join(name.replace("_", "-") for name in ("check", *self._graph))

@@ -128,14 +128,8 @@ def run(
                 reason, mendable = watcher.failure()
                 raise PipelineError(f"{reason} (log: {log})", mendable, watcher.reports) from None
     artifacts = {name: Path(artifact.path) for name, artifact in outputs.items()}
-    # Of what ran under a condition KFP hands nothing over.
-    stages = tuple(
-        _stage_run(name, artifacts, watcher.ran)
-        if f"{name}_metrics" in artifacts
-        else StageRun(name, round(event.seconds, 2), False, dict(event.figures))
-        for name in graph
-        if (event := watcher.last(name)) or f"{name}_metrics" in artifacts
-    )
+    runs = [_stage_run(name, artifacts, watcher) for name in graph]
+    stages = tuple(run for run in runs if run is not None)
     pages = {
         stage: artifacts[name] for stage, name in REPORTS.items() if stage in graph and name in artifacts
     }
@@ -151,9 +145,14 @@ def _run_quietly(pipeline: Any, given: Mapping[str, Any], log: Path) -> dict[str
         return dict(pipeline(**given).outputs)
 
 
-def _stage_run(name: str, artifacts: Mapping[str, Path], ran: frozenset[str]) -> StageRun:
-    record = read_json(artifacts[f"{name}_metrics"])
-    return StageRun(name, record["seconds"], name not in ran, record["figures"])
+def _stage_run(name: str, artifacts: Mapping[str, Path], watcher: Watcher) -> StageRun | None:
+    """None for a stage whose condition did not hold."""
+    event = watcher.last(name)
+    if (metrics := artifacts.get(f"{name}_metrics")) is not None:
+        record = read_json(metrics)
+        return StageRun(name, record["seconds"], event is None, record["figures"])
+    # KFP hands nothing over of what ran under a condition.
+    return None if event is None else StageRun(name, round(event.seconds, 2), False, dict(event.figures))
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""The realign pipeline: the bundle in production, aligned on the last hours of feedback, published if no worse.
+"""The realign pipeline: the bundle in production, aligned on the last hours of feedback.
 
 prepare ----> realign -> gate -> publish
 production -/

@@ -4,7 +4,7 @@ Both decode by the plain reference engine, each with its own beam, and choose on
 shown by the candidate: an item that left the catalogue counts for neither. The candidate has what is new.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -140,7 +140,7 @@ def _slates(data: PreparedData, since: datetime | None) -> pa.Table:
     return slates
 
 
-def _recommender(bundle: Bundle, allowed: dict[str, int]) -> HiGRRecommender:
+def _recommender(bundle: Bundle, allowed: Mapping[str, int]) -> HiGRRecommender:
     decode = DecodeConfig.model_validate(bundle.manifest.config["decode"])
     gone = [item for item in bundle.catalog.item_ids if item not in allowed]
     disabled: Sequence[str] = [*bundle.disabled, *gone]
