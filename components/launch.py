@@ -1,6 +1,7 @@
 """Starts a TrainJob, waits for its end, and leaves no job behind that nobody waits for."""
 
 import logging
+import os
 import signal
 import time
 from collections.abc import Iterator, Mapping
@@ -33,19 +34,15 @@ class TrainJobError(HigrError):
 class Launcher:
     """TrainJobs of one namespace.
 
-    Args:
-        namespace: None: that of this Pod, or of the kubeconfig's context.
+    Attributes:
+        namespace: that of this Pod, or of the kubeconfig's context.
 
     Raises:
         InputError: there is no cluster to talk to.
     """
 
-    def __init__(self, namespace: str | None = None) -> None:
-        try:
-            config.load_config()
-        except config.ConfigException as error:
-            raise InputError(f"no cluster to start a TrainJob in ({error}); is KUBECONFIG set?") from None
-        self.namespace = namespace or _namespace()
+    def __init__(self) -> None:
+        self.namespace = _connect()
         self._jobs = client.CustomObjectsApi()
 
     def run(self, job: Mapping[str, Any], timeout: float, poll: float) -> None:
@@ -59,35 +56,39 @@ class Launcher:
                 API server refuses it or does not answer.
         """
         name = job["metadata"]["name"]
+        keep = False
         with _ended_by_signal():
-            self._create(job)
-            failed = False
             try:
+                # Inside, too: a signal may come when the job is created and the answer is still on its way.
+                self._create(job)
                 self._wait(name, time.monotonic() + timeout, timeout, poll)
+            except _RefusedError:
+                keep = True
+                raise
             except _Failed as error:
-                failed = True
+                keep = True
                 raise TrainJobError(
                     f"TrainJob {name} failed: {error}; see `kubectl logs -n {self.namespace} "
                     f"-l jobset.sigs.k8s.io/jobset-name={name}`"
                 ) from None
             finally:
-                if not failed:
+                if not keep:
                     self._delete(name)
 
     def _create(self, job: Mapping[str, Any]) -> None:
         name = job["metadata"]["name"]
         try:
-            self._post(job)
-        except ApiException as error:
-            if error.status != 409:
-                raise TrainJobError(self._refusal(f"create TrainJob {name}", error)) from None
-            # Of a task that was killed before; its checkpoints are in the folder, so nothing is lost.
-            self._delete(name)
-            self._gone(name)
             try:
                 self._post(job)
-            except ApiException as again:
-                raise TrainJobError(self._refusal(f"create TrainJob {name}", again)) from None
+            except ApiException as error:
+                if error.status != 409:
+                    raise
+                # Of a task that was killed before; its checkpoints are in the folder, so nothing is lost.
+                self._delete(name)
+                self._gone(name)
+                self._post(job)
+        except ApiException as error:
+            raise _RefusedError(self._refusal(f"create TrainJob {name}", error)) from None
         except HTTPError as error:
             raise TrainJobError(_unreachable(error)) from None
         log.info("pretrain: TrainJob %s created in %s", name, self.namespace)
@@ -154,7 +155,7 @@ class Launcher:
             except ApiException as error:
                 if error.status == 404:
                     return
-                raise TrainJobError(self._refusal(f"read TrainJob {name}", error)) from None
+                raise
             time.sleep(1)
         raise TrainJobError(f"an earlier TrainJob {name} does not go away; delete it")
 
@@ -174,7 +175,11 @@ class Launcher:
 
 
 class _Failed(Exception):
-    pass
+    """The job did."""
+
+
+class _RefusedError(TrainJobError):
+    """There is no job."""
 
 
 def _state(job: Mapping[str, Any]) -> tuple[str, str]:
@@ -191,12 +196,20 @@ def _unreachable(error: HTTPError) -> str:
     return f"the API server does not answer ({type(error).__name__})"
 
 
-def _namespace() -> str:
+def _connect() -> str:
+    """Of a Pod its own cluster, else that of the kubeconfig; the namespace that is meant there."""
     try:
-        return NAMESPACE.read_text().strip()
-    except OSError:
-        _, active = config.list_kube_config_contexts()
-        return str(active["context"].get("namespace", "default"))
+        if "KUBERNETES_SERVICE_HOST" in os.environ:
+            config.load_incluster_config()
+            return NAMESPACE.read_text().strip()
+        # Read anew: the client keeps the value that the variable had when it was imported.
+        file = os.environ.get("KUBECONFIG")
+        config.load_kube_config(config_file=file)
+        _, active = config.list_kube_config_contexts(config_file=file)
+    except (config.ConfigException, OSError) as error:
+        reason = " ".join(str(error).split())
+        raise InputError(f"no cluster to start a TrainJob in ({reason}); is KUBECONFIG set?") from None
+    return str(active["context"].get("namespace", "default"))
 
 
 @contextmanager
