@@ -14,6 +14,7 @@ from urllib3.util import Retry
 WEBHOOK = "HIGR_WEBHOOK"
 """Environment variable with the webhook's URL, where it is a secret."""
 TRIES = 4
+BACKOFF_SECONDS = 1.0
 TIMEOUT_SECONDS = 10.0
 
 log = logging.getLogger("higr.components")
@@ -87,7 +88,10 @@ def tell(outcome: Outcome, webhook: str) -> bool:
     host = urlsplit(address).hostname  # the rest of the address may be a secret
     session = requests.Session()
     retry = Retry(
-        TRIES - 1, backoff_factor=1.0, status_forcelist=(429, 500, 502, 503, 504), allowed_methods=None
+        TRIES - 1,
+        backoff_factor=BACKOFF_SECONDS,
+        status_forcelist=(429, 500, 502, 503, 504),
+        allowed_methods=None,
     )
     for scheme in ("http://", "https://"):
         session.mount(scheme, HTTPAdapter(max_retries=retry))
