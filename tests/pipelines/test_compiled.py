@@ -1,6 +1,6 @@
 """Every pipeline as a cluster gets it.
 
-After a wanted change of a graph or of what its tasks ask for, write the golden files anew and read their diff:
+After a wanted change of a graph or of what its tasks ask for, write the golden files anew, read their diff:
 
     python -m tests.pipelines.test_compiled
 """
@@ -124,7 +124,8 @@ def test_ancestors():
 def test_nothing_starts_before_the_check_and_nothing_is_published_before_the_gate(name, texts):
     tasks = tasks_of(parsed(texts[name])[0])
     first = {stage for stage, its in GRAPHS[name].items() if not its.after}
-    assert first and all("check" in tasks[stage].dependent_tasks for stage in first)
+    assert first
+    assert all("check" in tasks[stage].dependent_tasks for stage in first)
     if "gate" in tasks:
         assert "gate" in tasks["publish"].dependent_tasks
 
