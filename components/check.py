@@ -9,11 +9,11 @@ from components.image import IMAGE
 def check(
     pipeline: str,
     config: str,
-    data_version: str,
     store: str,
     webhook: str,
     ui: str,
     api: str,
+    data_version: str = "",
     items: str = "",
     remove: str = "",
     disable: str = "",
@@ -25,13 +25,13 @@ def check(
     from components.stage import Stage
 
     with Stage("check"):
-        given = {
-            "config": config,
+        given = {"config": config, "store": store, "webhook": webhook, "ui": ui, "api": api}
+        own = {
             "data_version": data_version,
-            "store": store,
-            "webhook": webhook,
-            "ui": ui,
-            "api": api,
+            "items": items,
+            "remove": remove,
+            "disable": disable,
+            "enable": enable,
+            "hours": hours,
         }
-        own = {"items": items, "remove": remove, "disable": disable, "enable": enable, "hours": hours}
         check(pipeline, given, own)

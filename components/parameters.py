@@ -13,11 +13,6 @@ class Parameters(Section):
     """Of every pipeline."""
 
     config: str = Field(description="a whole configuration, YAML or JSON; the default is the one compiled in")
-    data_version: str = Field(
-        "",
-        description="a name for the state of the files under `data.path`: a date, a checksum; needed unless "
-        "the source is the simulator",
-    )
     store: str = Field(
         "",
         description="root of the bundle store, a folder or s3://bucket/prefix; empty: no gate, no publishing",
@@ -40,6 +35,12 @@ class Parameters(Section):
 
 class TrainingParameters(Parameters):
     """A bundle from nothing."""
+
+    data_version: str = Field(
+        "",
+        description="a name for the state of the files under `data.path`: a date, a checksum; needed unless "
+        "the source is the simulator",
+    )
 
 
 class _FromProduction(Parameters):
@@ -110,7 +111,8 @@ def check(pipeline: str, given: Mapping[str, Any], others: Mapping[str, Any] | N
     own = PARAMETERS[pipeline].model_fields
     parameters = read(pipeline, {**given, **{n: v for n, v in (others or {}).items() if n in own}})
     config = parse_config(parameters.config)
-    need_version(config, parameters.data_version)
+    if isinstance(parameters, TrainingParameters):
+        need_version(config, parameters.data_version)
     if isinstance(parameters, RefreshParameters):
         _check_ids(parameters)
     if parameters.store:

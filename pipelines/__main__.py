@@ -75,8 +75,9 @@ def run_command(
 
     settled = _config(config, settings)
     texts = _parameters(pipeline, parameters, NOT_HERE)
-    # The checksum of the files is the version here.
-    whole = {"config": config_text(settled), "data_version": "their content", **texts}
+    whole: dict[str, Any] = {"config": config_text(settled), **texts}
+    if "data_version" in PARAMETERS[pipeline.value].model_fields:
+        whole["data_version"] = "the content of the files"
     check(pipeline.value, whole)
     typed = read(pipeline.value, whole)
     given = {name: getattr(typed, name) for name in texts}

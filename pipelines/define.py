@@ -78,6 +78,13 @@ class Wiring:
             yield
         self._checked = None
 
+    def latest(self, prepare: Callable[..., dsl.PipelineTask], config: Any) -> dsl.PipelineTask:
+        """The stage that reads the logs, as they are at this run: its id is their version.
+
+        A local run has the content of the files in its key instead.
+        """
+        return self("prepare", prepare(config=config, data_version=dsl.PIPELINE_JOB_ID_PLACEHOLDER))
+
     def publish(self, store: Any, bundle: Any, *after: dsl.PipelineTask) -> dsl.PipelineTask:
         """The stage that puts a bundle in the store."""
         by = f"higr-{self.pipeline} {dsl.PIPELINE_JOB_ID_PLACEHOLDER}"

@@ -20,6 +20,7 @@ from rich.console import Console
 
 import components
 from components.events import VARIABLE
+from components.parameters import PARAMETERS
 from higr.config import RunConfig
 from higr.errors import HigrError, InputError
 from higr.files import read_json
@@ -106,7 +107,9 @@ def run(
     with _home(out) as home:
         version = data_version(config.data)
         graph = GRAPHS[pipeline]
-        given = {"config": config_text(config), "data_version": version, **(parameters or {})}
+        given = {"config": config_text(config), **(parameters or {})}
+        if "data_version" in PARAMETERS[pipeline].model_fields:
+            given["data_version"] = version
         defined = PIPELINES[pipeline](config, keys=cache_keys(config, version, graph))
         local.init(
             runner=local.SubprocessRunner(use_venv=False),

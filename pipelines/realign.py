@@ -43,10 +43,8 @@ def realign_pipeline(
     wiring = Wiring("realign", image, keys)
 
     @dsl.pipeline(name=NAME, display_name="HiGR realign", description=DESCRIPTION)
-    def realign(
-        config: str = config_text(config), data_version: str = "", store: str = "", hours: float = 6.0
-    ) -> Outputs:
-        return _wire(wiring, config, data_version, store, hours)
+    def realign(config: str = config_text(config), store: str = "", hours: float = 6.0) -> Outputs:
+        return _wire(wiring, config, store, hours)
 
     return realign
 
@@ -59,7 +57,6 @@ def realign_on_cluster(config: RunConfig, image: str, cluster: Cluster) -> Calla
     @described("realign")
     def realign(
         config: str = config_text(config),
-        data_version: str = "",
         store: str = "",
         webhook: str = "",
         ui: str = "",
@@ -68,7 +65,6 @@ def realign_on_cluster(config: RunConfig, image: str, cluster: Cluster) -> Calla
     ) -> None:
         given = {
             "config": config,
-            "data_version": data_version,
             "store": store,
             "webhook": webhook,
             "ui": ui,
@@ -76,13 +72,13 @@ def realign_on_cluster(config: RunConfig, image: str, cluster: Cluster) -> Calla
             "hours": hours,
         }
         with wiring.reported(given):
-            _wire(wiring, config, data_version, store, hours)
+            _wire(wiring, config, store, hours)
 
     return realign
 
 
-def _wire(ready: Wiring, config: Any, data_version: Any, store: Any, hours: Any) -> Outputs:
-    prepared = ready("prepare", prepare(config=config, data_version=data_version))
+def _wire(ready: Wiring, config: Any, store: Any, hours: Any) -> Outputs:
+    prepared = ready.latest(prepare, config)
     data = prepared.outputs["data"]
     fetched = ready("production", production(store=store))
     aligned = ready(

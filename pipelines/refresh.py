@@ -45,14 +45,13 @@ def refresh_pipeline(
     @dsl.pipeline(name=NAME, display_name="HiGR refresh", description=DESCRIPTION)
     def refresh(
         config: str = config_text(config),
-        data_version: str = "",
         store: str = "",
         items: str = "",
         remove: str = "",
         disable: str = "",
         enable: str = "",
     ) -> Outputs:
-        return _wire(wiring, config, data_version, store, items, remove, disable, enable)
+        return _wire(wiring, config, store, items, remove, disable, enable)
 
     return refresh
 
@@ -65,7 +64,6 @@ def refresh_on_cluster(config: RunConfig, image: str, cluster: Cluster) -> Calla
     @described("refresh")
     def refresh(
         config: str = config_text(config),
-        data_version: str = "",
         store: str = "",
         webhook: str = "",
         ui: str = "",
@@ -77,7 +75,6 @@ def refresh_on_cluster(config: RunConfig, image: str, cluster: Cluster) -> Calla
     ) -> None:
         given = {
             "config": config,
-            "data_version": data_version,
             "store": store,
             "webhook": webhook,
             "ui": ui,
@@ -88,7 +85,7 @@ def refresh_on_cluster(config: RunConfig, image: str, cluster: Cluster) -> Calla
             "enable": enable,
         }
         with wiring.reported(given):
-            _wire(wiring, config, data_version, store, items, remove, disable, enable)
+            _wire(wiring, config, store, items, remove, disable, enable)
 
     return refresh
 
@@ -96,14 +93,13 @@ def refresh_on_cluster(config: RunConfig, image: str, cluster: Cluster) -> Calla
 def _wire(
     ready: Wiring,
     config: Any,
-    data_version: Any,
     store: Any,
     items: Any,
     remove: Any,
     disable: Any,
     enable: Any,
 ) -> Outputs:
-    prepared = ready("prepare", prepare(config=config, data_version=data_version))
+    prepared = ready.latest(prepare, config)
     features = ready("materialise", materialise(config=config, data=prepared.outputs["data"]))
     fetched = ready("production", production(store=store))
     updated = ready(

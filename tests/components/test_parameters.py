@@ -51,7 +51,9 @@ def test_an_unreachable_store_is_told_before_the_work(monkeypatch):
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "a")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "b")
     monkeypatch.setenv("AWS_MAX_ATTEMPTS", "1")
-    with pytest.raises(HigrError, match=r"store s3://bucket/higr at http://127\.0\.0\.1:9: .*check that it is"):
+    with pytest.raises(
+        HigrError, match=r"store s3://bucket/higr at http://127\.0\.0\.1:9: .*check that it is"
+    ):
         check("training", {"config": "", "store": "s3://bucket/higr"})
 
 
@@ -70,7 +72,7 @@ def test_a_whole_set_passes(nano_bundle, tmp_path):
 
 
 def test_the_component_ends_with_one_line(error_line):
-    given = dict.fromkeys(("config", "data_version", "store", "ui", "api"), "")
+    given = dict.fromkeys(("config", "store", "ui", "api"), "")
     with pytest.raises(SystemExit) as ended:
         component.python_func(pipeline="training", webhook="chat", **given)
     assert ended.value.code == 2
@@ -78,7 +80,7 @@ def test_the_component_ends_with_one_line(error_line):
 
 
 def test_the_component_checks_what_the_pipeline_has_and_no_more(error_line):
-    given = dict.fromkeys(("config", "data_version", "store", "webhook", "ui", "api"), "")
+    given = dict.fromkeys(("config", "store", "webhook", "ui", "api"), "")
     component.python_func(pipeline="training", hours=-1.0, **given)
     with pytest.raises(SystemExit):
         component.python_func(pipeline="realign", hours=-1.0, **{**given, "store": "x"})
@@ -92,6 +94,5 @@ def test_every_parameter_is_on_the_page(pipeline):
         rf"^### Parameters of `{pipeline}`$(.*?)(?=^#|\Z)", page, re.MULTILINE | re.DOTALL
     )
     written = dict(re.findall(r"^\| `(\w+)` \| (.*?) \|", section, re.MULTILINE))
-    common = set(PARAMETERS["training"].model_fields) if pipeline != "training" else set()
-    fields = {n: f for n, f in PARAMETERS[pipeline].model_fields.items() if n not in common}
+    fields = PARAMETERS[pipeline].model_fields
     assert written == {name: " ".join((field.description or "").split()) for name, field in fields.items()}
