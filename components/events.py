@@ -5,8 +5,8 @@ The file is named by the environment variable `HIGR_PROGRESS`; where it is unset
 
 import json
 import os
-from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Literal
 
@@ -21,6 +21,7 @@ class Event:
     label, done, total: what is being done and how far it is; of `progress`.
     seconds: since the stage started; of the last three.
     text: the reason of `failed` and `crashed`, in one line; the path of a `report`.
+    figures: what the stage found; of `finished`.
     """
 
     stage: str
@@ -30,6 +31,7 @@ class Event:
     total: int = 0
     seconds: float = 0.0
     text: str = ""
+    figures: Mapping[str, float | int | str] = field(default_factory=dict)
 
 
 def emit(event: Event) -> None:

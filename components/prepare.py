@@ -19,13 +19,9 @@ def prepare(config: str, data_version: str, data: Output[Dataset], metrics: Outp
     from components.stage import Stage
 
     with Stage("prepare", config) as stage:
+        from components.parameters import need_version
         from higr import stages
-        from higr.errors import InputError
 
-        if stage.config.data.source != "simulator" and not data_version:
-            raise InputError(
-                f"data_version is empty, so a change of the files in {stage.config.data.path} would go "
-                "unseen; give a date or a checksum"
-            )
+        need_version(stage.config, data_version)
         figures = stages.prepare(stage.config, Path(data.path), stage.progress)
         stage.record(figures, metrics, data)

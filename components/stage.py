@@ -33,12 +33,13 @@ class Stage:
             stage.record(stages.align(stage.config, ..., stage.progress), metrics, model)
     """
 
-    def __init__(self, name: str, config: str) -> None:
+    def __init__(self, name: str, config: str = "") -> None:
         self.name = name
         self._text = config
         self._reports: list[tuple[Path, Path]] = []
         self._started = self._logged = self._emitted = -math.inf
         self._label = ""
+        self._figures: dict[str, float | int | str] = {}
 
     def __enter__(self) -> Self:
         self._started = time.monotonic()
@@ -65,6 +66,10 @@ class Stage:
         """Copy an HTML page to its artifact when the stage ends, also when it ends in an error."""
         self._reports.append((page, Path(artifact)))
 
+    def warn(self, line: str) -> None:
+        """For a person; the task goes on."""
+        log.warning("%s: %s", self.name, line)
+
     def record(self, figures: Mapping[str, float | int | str], metrics: Any, *artifacts: Any) -> None:
         """Figures where people look for them; what is not finite is left out.
 
@@ -73,6 +78,7 @@ class Stage:
         """
         # Neither JSON nor Kubeflow's metadata has a word for nan.
         known = {k: v for k, v in figures.items() if isinstance(v, str) or math.isfinite(v)}
+        self._figures = known
         for name, value in known.items():
             if not isinstance(value, str):
                 metrics.log_metric(name, value)
@@ -103,4 +109,5 @@ class Stage:
 
     def _emit_end(self, kind: Literal["finished", "failed", "crashed"], reason: str = "") -> None:
         seconds = time.monotonic() - self._started
-        emit(Event(self.name, kind, seconds=seconds, text=" ".join(reason.split())))
+        text = " ".join(reason.split())
+        emit(Event(self.name, kind, seconds=seconds, text=text, figures=self._figures))

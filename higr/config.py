@@ -503,6 +503,10 @@ class GuardConfig(Section):
     )
 
 
+MAX_REALIGN_HOURS = 24 * 90
+"""Window of a realignment at most: longer is a training."""
+
+
 class AlignConfig(Section):
     """Listwise alignment (method, section 3)."""
 
@@ -626,6 +630,25 @@ class EvaluationConfig(Section):
         return self
 
 
+class GateConfig(Section):
+    """What a bundle must show against the one in production before it is published."""
+
+    metrics: tuple[
+        Literal[
+            "impression_hit", "effective_view_hit", "ndcg", "ndcg_binary", "recall", "intra_list_diversity"
+        ],
+        ...,
+    ] = Field(("effective_view_hit", "ndcg"), min_length=1, description="each at evaluation.k")
+    margin: float = Field(
+        0.05, ge=0, lt=1, description="share of production's mean that a metric may be lower by"
+    )
+    evidence: Literal["measured", "proven"] = Field(
+        "measured",
+        description="measured: refused if the means differ by more than the margin; proven: refused also "
+        "while the lower end of the paired interval does, which takes many test slates to pass",
+    )
+
+
 class MonitoringConfig(Section):
     """Thresholds of the drift verdict (`monitoring`)."""
 
@@ -659,6 +682,7 @@ class RunConfig(Section):
     decode: DecodeConfig = DecodeConfig()
     baseline: BaselineConfig = BaselineConfig()
     evaluation: EvaluationConfig = EvaluationConfig()
+    gate: GateConfig = GateConfig()
     monitoring: MonitoringConfig = MonitoringConfig()
 
     @model_validator(mode="after")

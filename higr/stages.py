@@ -14,6 +14,7 @@ import json
 import shutil
 import tempfile
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -35,7 +36,7 @@ from higr.data.context import HistoryIndex
 from higr.data.logs import ADDED, PREDICTIONS
 from higr.data.prepare import prepare as run_prepare
 from higr.data.prepared import PreparedData
-from higr.data.schemas import LABELLED_EVENTS
+from higr.data.schemas import LABELLED_EVENTS, TIMESTAMP
 from higr.decode.recommender import HiGRRecommender
 from higr.errors import InputError
 from higr.evaluation.evaluate import evaluate as run_evaluate
@@ -157,6 +158,15 @@ def pretrain(
     work = _training_directory(out)
     model, curve = run_pretrain(prepared, _history(prepared, config), catalog, config, progress, work)
     _save_trained(config, "pretrain", model, curve, out)
+    return _pretrain_figures(model, curve)
+
+
+def pretrained_figures(out: Path) -> Figures:
+    """What `pretrain` returned when it wrote `out`: for who waited for other processes to do so."""
+    return _pretrain_figures(HiGR.load(out / "model"), read_curve(out))
+
+
+def _pretrain_figures(model: HiGR, curve: list[dict[str, Any]]) -> Figures:
     return {
         "parameters": sum(p.numel() for p in model.parameters()),
         "epochs": len(curve) - 1,
@@ -189,6 +199,7 @@ def realign(
     since: datetime,
     overrides: Mapping[str, Any] | None = None,
     progress: Progress = no_progress,
+    until: datetime | None = None,
 ) -> Figures:
     """Align the model of a bundle on the feedback since a moment: another bundle, whose parent it is.
 
@@ -200,6 +211,7 @@ def realign(
     Args:
         data: prepared by `higr data`, with all that happened before the window, too: it is the context.
         overrides: `{"align.epochs": value}`, of the sections align and training.
+        until: slates from this moment on are left out, for whoever judges the result; None: none are.
 
     Raises:
         BundleError: `bundle` is no sound bundle.
@@ -227,7 +239,11 @@ def realign(
     settings = config.align.model_copy(
         update={"learning_rate": config.align.realign_learning_rate, "user_share": 1.0}
     )
-    window = Window.of(PreparedData.load(data), parent, since, config.data.validation_fraction)
+    prepared = PreparedData.load(data)
+    if until is not None:
+        before = pc.less(prepared.slates["timestamp"], pa.scalar(until, TIMESTAMP))
+        prepared = replace(prepared, slates=prepared.slates.filter(before))
+    window = Window.of(prepared, parent, since, config.data.validation_fraction)
     model, work = parent.model, _training_directory(out)
     curve = run_align(
         model,

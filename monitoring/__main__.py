@@ -188,6 +188,34 @@ def export(
 
 
 @app.command()
+def outcomes(
+    bundle: Annotated[Path, typer.Option(help="A bundle that serves: its policy says what is effective.")],
+    predictions: Annotated[
+        list[Path], typer.Option(help="Directory of a prediction log's Parquet parts; may be repeated.")
+    ],
+    feedback: Annotated[
+        list[Path], typer.Option(help="Directory of a feedback log's Parquet parts; may be repeated.")
+    ],
+    settle: Annotated[float, typer.Option(help="Seconds a slate's feedback is waited for.", min=0.1)] = 900.0,
+    every: Annotated[float, typer.Option(help="Seconds between two looks at the logs.", min=0.1)] = 15.0,
+    port: Annotated[int, typer.Option(help="Port of /metrics.", min=1, max=65535)] = 9106,
+    address: Annotated[str, typer.Option(help="Address to listen on.")] = "0.0.0.0",
+) -> None:
+    """Count how slates were received, by the bundle that made them, until stopped; a rollout reads it."""
+    from higr.bundle import Bundle
+    from monitoring.received import Received
+    from monitoring.received_exporter import serve
+
+    received = Received(Bundle.open(bundle), predictions, feedback, settle, datetime.now(UTC).timestamp())
+    try:
+        serve(received, every, port, address)
+    except OSError as error:
+        raise InputError(
+            f"cannot listen on {address}:{port} ({error.strerror}); choose another --port"
+        ) from None
+
+
+@app.command()
 def job(
     task: Annotated[str, typer.Option(help="Name of the job, such as features, drift or train.")],
     period: Annotated[float, typer.Option(help="Seconds between two runs, as scheduled.")],

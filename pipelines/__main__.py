@@ -1,7 +1,8 @@
-"""`python -m pipelines`: run the training pipeline here, or compile it for a cluster."""
+"""`python -m pipelines`: run a pipeline here, compile it for a cluster, or have the cluster repeat it."""
 
 import json
 import sys
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -10,11 +11,13 @@ from rich.console import Console
 from rich.table import Table
 
 from components.image import IMAGE
+from components.parameters import PARAMETERS, check, read
+from components.rollout import TOOLS
 from higr.config import RunConfig, load_config, parse_overrides
-from higr.errors import HigrError
+from higr.errors import HigrError, InputError
 
 app = typer.Typer(
-    help="The training pipeline: exposure logs in, a verified bundle, its evaluation and its features out.",
+    help="The pipelines: training (from nothing), refresh (new items), realign (the last hours of feedback).",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     add_completion=False,
@@ -29,20 +32,58 @@ SetOption = Annotated[
 ]
 
 
+class Pipeline(StrEnum):
+    """Names as `components.parameters.PARAMETERS` has them."""
+
+    training = "training"
+    refresh = "refresh"
+    realign = "realign"
+
+
+TRAINING = Pipeline.training
+NOT_HERE = ("config", "data_version", "webhook", "ui", "api")
+"""Parameters that a local run has from its options, or no use for."""
+
+PipelineArgument = Annotated[
+    Pipeline, typer.Argument(help="Which one.", show_default=True, case_sensitive=True)
+]
+ParamOption = Annotated[
+    list[str] | None,
+    typer.Option("--param", "-p", help="Parameter of the pipeline, e.g. -p store=models. May be repeated."),
+]
+ClusterOption = Annotated[
+    Path | None,
+    typer.Option("--cluster", help="YAML file: resources, retries, secrets, TrainJob. `cluster` prints one."),
+]
+ImageOption = Annotated[
+    str, typer.Option(envvar="HIGR_IMAGE", help="Image that every stage runs in; name a fixed tag.")
+]
+
+
 @app.command("run")
 def run_command(
+    pipeline: PipelineArgument = TRAINING,
     config: ConfigOption = "demo",
     settings: SetOption = None,
+    parameters: ParamOption = None,
     out: Annotated[Path, typer.Option("--out", "-o", help="Directory of this run.")] = Path("runs/pipeline"),
     json_output: Annotated[bool, typer.Option("--json", help="Print the summary as JSON.")] = False,
 ) -> None:
     """Run it on this machine. Stages that would do the same as before come from the run's cache."""
+    from pipelines.define import config_text
     from pipelines.local import PipelineError, run
     from pipelines.publish import publish, publish_reports
 
     settled = _config(config, settings)
+    texts = _parameters(pipeline, parameters, NOT_HERE)
+    whole: dict[str, Any] = {"config": config_text(settled), **texts}
+    if "data_version" in PARAMETERS[pipeline.value].model_fields:
+        whole["data_version"] = "the content of the files"
+    check(pipeline.value, whole)
+    typed = read(pipeline.value, whole)
+    given = {name: getattr(typed, name) for name in texts}
     try:
-        done = run(settled, out, Console(stderr=True))
+        done = run(settled, out, Console(stderr=True), pipeline.value, given)
     except PipelineError as error:
         for page in publish_reports(error.reports, out):
             typer.echo(f"see {page}", err=True)
@@ -60,21 +101,65 @@ def run_command(
 
 @app.command("compile")
 def compile_command(
+    pipeline: PipelineArgument = TRAINING,
     out: Annotated[Path, typer.Option("--out", "-o", help="YAML file to write.")] = Path("pipeline.yaml"),
     config: ConfigOption = "demo",
     settings: SetOption = None,
-    image: Annotated[
-        str, typer.Option(envvar="HIGR_IMAGE", help="Image that every stage runs in; name a fixed tag.")
-    ] = IMAGE,
+    image: ImageOption = IMAGE,
+    cluster: ClusterOption = None,
 ) -> None:
     """Compile it for Kubeflow Pipelines; the configuration becomes the default of its parameter `config`.
 
     On a cluster give `data_version` a new value whenever the files under data.path have changed.
     """
-    from pipelines.training import compile_pipeline
+    from pipelines.cluster import load_cluster
+    from pipelines.compiled import compile_pipeline
 
-    compile_pipeline(_config(config, settings), out, image)
+    compile_pipeline(pipeline.value, _config(config, settings), out, image, load_cluster(cluster))
     typer.echo(f"wrote {out}")
+
+
+@app.command("compile-rollout")
+def compile_rollout_command(
+    config: Annotated[Path, typer.Option(help="rollout.yaml; see docs/rollout.md.")],
+    out: Annotated[Path, typer.Option("--out", "-o", help="YAML file to write.")] = Path(
+        "rollout-pipeline.yaml"
+    ),
+    image: Annotated[
+        str, typer.Option(envvar="HIGR_TOOLS_IMAGE", help="Image that holds the controller.")
+    ] = TOOLS,
+) -> None:
+    """Compile the rollout pipeline for a cluster; the configuration becomes a parameter's default."""
+    from pipelines.rollout import compile_rollout
+
+    compile_rollout(config, out, image)
+    typer.echo(f"wrote {out}")
+
+
+@app.command("cluster")
+def cluster_command() -> None:
+    """Print what tasks ask of a cluster, all defaults filled in: the start of a file for `--cluster`."""
+    import yaml
+
+    from pipelines.cluster import STAGE_NAMES, Cluster
+
+    defaults = Cluster()
+    stages = {name: defaults.of(name).model_dump(mode="json") for name in sorted(STAGE_NAMES)}
+    document = {**defaults.model_dump(mode="json"), "stages": stages}
+    typer.echo(yaml.safe_dump(document, sort_keys=False), nl=False)
+
+
+def _parameters(pipeline: Pipeline, settings: list[str] | None, fixed: tuple[str, ...]) -> dict[str, str]:
+    """`["store=models", ...]` by name; `fixed` ones are given otherwise."""
+    fields = PARAMETERS[pipeline.value].model_fields
+    given: dict[str, str] = {}
+    for setting in settings or []:
+        name, equals, value = setting.partition("=")
+        if not equals or name not in fields or name in fixed:
+            free = ", ".join(field for field in fields if field not in fixed)
+            raise InputError(f"--param {setting!r}: write name=value; {pipeline.value} takes {free}")
+        given[name] = value
+    return given
 
 
 def _config(config: str, settings: list[str] | None) -> RunConfig:

@@ -1,6 +1,7 @@
-"""What each stage of the training pipeline is called, reads and follows.
+"""What each stage of each pipeline is called, reads and follows.
 
-`pipelines.training` wires the same graph; a test holds the two together.
+`pipelines.training`, `pipelines.refresh` and `pipelines.realign` wire the same graphs; a test holds them
+together. The stages that `prepare` to `materialise` name are the same in all of them, and so are their keys.
 """
 
 from collections.abc import Mapping
@@ -14,16 +15,31 @@ class Stage:
     sections: of `RunConfig`, those it reads itself; stages before it add theirs.
     after: stages whose artifacts it reads.
     packages: whose code it runs.
+    cached: a result of an earlier run may stand for it; not where it depends on what is in the store.
     """
 
     title: str
     sections: tuple[str, ...]
     after: tuple[str, ...] = ()
     packages: tuple[str, ...] = ("higr", "components")
+    cached: bool = True
 
 
-STAGES: Mapping[str, Stage] = {
-    "prepare": Stage("Prepare data", ("data", "seed")),
+Graph = Mapping[str, Stage]
+"""In an order in which the stages can run."""
+
+_PREPARE = Stage("Prepare data", ("data", "seed"))
+_MATERIALISE = Stage("Materialise features", ("data",), ("prepare",), ("higr", "components", "feature_repo"))
+_PRODUCTION = Stage("Fetch the bundle in production", (), cached=False)
+_GATE = ("data", "evaluation", "gate", "seed")
+
+
+def _publish(after: str) -> Stage:
+    return Stage("Publish the bundle", (), (after,), cached=False)
+
+
+STAGES: Graph = {
+    "prepare": _PREPARE,
     "tokenize": Stage("Learn semantic IDs", ("tokenizer", "seed"), ("prepare",)),
     "pretrain": Stage("Pretrain", ("data", "model", "training", "seed"), ("prepare", "tokenize")),
     "align": Stage(
@@ -49,17 +65,42 @@ STAGES: Mapping[str, Stage] = {
             "decode",
             "baseline",
             "evaluation",
+            "gate",
             "monitoring",
         ),
         ("prepare", "tokenize", "align", "baseline", "evaluate"),
     ),
-    "materialise": Stage(
-        "Materialise features", ("data",), ("prepare",), ("higr", "components", "feature_repo")
-    ),
+    "materialise": _MATERIALISE,
 }
-"""In an order in which they can run."""
+"""Of every training."""
+
+TRAINING: Graph = {
+    **STAGES,
+    "gate": Stage("Compare with production", _GATE, ("prepare", "bundle"), cached=False),
+    "publish": _publish("bundle"),
+}
+"""The last two only where a store is given."""
+
+REFRESH: Graph = {
+    "prepare": _PREPARE,
+    "materialise": _MATERIALISE,
+    "production": _PRODUCTION,
+    "update_catalogue": Stage("Update the catalogue", (), ("production",), cached=False),
+    "publish": _publish("update_catalogue"),
+}
+
+REALIGN: Graph = {
+    "prepare": _PREPARE,
+    "production": _PRODUCTION,
+    "realign": Stage("Align on the last hours", ("data",), ("prepare", "production"), cached=False),
+    "gate": Stage("Compare with production", _GATE, ("prepare", "realign"), cached=False),
+    "publish": _publish("realign"),
+}
+
+GRAPHS: Mapping[str, Graph] = {"training": TRAINING, "refresh": REFRESH, "realign": REALIGN}
 
 
-def ancestors(name: str) -> frozenset[str]:
+def ancestors(name: str, graph: Graph = STAGES) -> frozenset[str]:
     """All stages that must have run before."""
-    return frozenset(STAGES[name].after).union(*map(ancestors, STAGES[name].after))
+    after = graph[name].after
+    return frozenset(after).union(*(ancestors(earlier, graph) for earlier in after))

@@ -16,16 +16,17 @@ from pathlib import Path
 
 from higr.config import DataConfig, RunConfig
 from higr.files import sha256
-from pipelines.graph import STAGES
+from pipelines.graph import STAGES, Graph
 
 
-def cache_keys(config: RunConfig, data_version: str) -> dict[str, str]:
-    """A hex digest a stage."""
+def cache_keys(config: RunConfig, data_version: str, graph: Graph = STAGES) -> dict[str, str]:
+    """A hex digest for every stage that may come from the cache."""
+    cached = {name: stage for name, stage in graph.items() if stage.cached}
     document = config.model_dump(mode="json")
-    code = {name: package_digest(name) for name in {p for s in STAGES.values() for p in s.packages}}
+    code = {name: package_digest(name) for name in {p for s in cached.values() for p in s.packages}}
     installed = environment()
     keys: dict[str, str] = {}
-    for name, stage in STAGES.items():
+    for name, stage in cached.items():
         content = {
             "stage": name,
             "code": [code[package] for package in stage.packages],

@@ -1,4 +1,4 @@
-"""The training pipeline on this machine, by KFP's local runner: the definition a cluster gets.
+"""A pipeline on this machine, by KFP's local runner: the definition a cluster gets.
 
 Stages are subprocesses of this interpreter. Artifacts and cached results live in `<out>/.kfp`; delete it to
 start afresh. KFP's own log and that of every stage go to `<out>/pipeline.log`.
@@ -20,13 +20,27 @@ from rich.console import Console
 
 import components
 from components.events import VARIABLE
+from components.parameters import PARAMETERS
 from higr.config import RunConfig
 from higr.errors import HigrError, InputError
 from higr.files import read_json
-from pipelines.graph import STAGES
+from pipelines.define import config_text
+from pipelines.graph import GRAPHS
 from pipelines.keys import cache_keys, data_version
-from pipelines.training import config_text, training_pipeline
+from pipelines.realign import realign_pipeline
+from pipelines.refresh import refresh_pipeline
+from pipelines.training import training_pipeline
 from pipelines.watch import Watcher
+
+REPORTS = {
+    "tokenize": "tokenizer_report",
+    "align": "pairs_report",
+    "realign": "pairs_report",
+    "evaluate": "evaluation_report",
+    "gate": "gate_report",
+}
+"""Output that holds the page of a stage."""
+PIPELINES = {"training": training_pipeline, "refresh": refresh_pipeline, "realign": realign_pipeline}
 
 
 class PipelineError(HigrError):
@@ -61,18 +75,28 @@ class StageRun:
 class LocalRun:
     """Attributes:
     stages: in the order of `pipelines.graph`.
-    artifacts: the pipeline's outputs (`pipelines.training.Outputs`): where each lies.
+    artifacts: the pipeline's outputs (its module's `Outputs`): where each lies.
+    reports: HTML pages by stage.
     seconds: of the whole run.
     """
 
     stages: tuple[StageRun, ...]
     artifacts: dict[str, Path]
+    reports: dict[str, Path]
     seconds: float
     log: Path
 
 
-def run(config: RunConfig, out: Path, console: Console) -> LocalRun:
+def run(
+    config: RunConfig,
+    out: Path,
+    console: Console,
+    pipeline: str = "training",
+    parameters: Mapping[str, Any] | None = None,
+) -> LocalRun:
     """Run what is not in the cache of `out`; `console` shows a line a stage and how far it is.
+
+    parameters: of the pipeline, beside `config` and `data_version`.
 
     Raises:
         PipelineError: a stage ended in an error.
@@ -82,7 +106,11 @@ def run(config: RunConfig, out: Path, console: Console) -> LocalRun:
     log = out / "pipeline.log"
     with _home(out) as home:
         version = data_version(config.data)
-        pipeline = training_pipeline(config, keys=cache_keys(config, version))
+        graph = GRAPHS[pipeline]
+        given = {"config": config_text(config), **(parameters or {})}
+        if "data_version" in PARAMETERS[pipeline].model_fields:
+            given["data_version"] = version
+        defined = PIPELINES[pipeline](config, keys=cache_keys(config, version, graph))
         local.init(
             runner=local.SubprocessRunner(use_venv=False),
             pipeline_root=str(home / "artifacts"),
@@ -94,30 +122,40 @@ def run(config: RunConfig, out: Path, console: Console) -> LocalRun:
         with (
             tempfile.TemporaryDirectory(dir=home) as own,
             _environment(Path(own) / "events.jsonl") as events,
-            Watcher(events, console) as watcher,
+            Watcher(events, console, graph) as watcher,
         ):
             try:
-                outputs = _run_quietly(pipeline, config_text(config), version, log)
+                outputs = _run_quietly(defined, given, log)
             except RuntimeError:
                 watcher.stop()
                 reason, mendable = watcher.failure()
                 raise PipelineError(f"{reason} (log: {log})", mendable, watcher.reports) from None
     artifacts = {name: Path(artifact.path) for name, artifact in outputs.items()}
-    stages = tuple(_stage_run(name, artifacts, watcher.ran) for name in STAGES)
-    return LocalRun(stages, artifacts, time.monotonic() - started, log)
+    runs = [_stage_run(name, artifacts, watcher) for name in graph]
+    stages = tuple(run for run in runs if run is not None)
+    pages = {
+        stage: artifacts[name] for stage, name in REPORTS.items() if stage in graph and name in artifacts
+    }
+    reports = {stage: page for stage, page in (pages | watcher.reports).items() if page.is_file()}
+    return LocalRun(stages, artifacts, reports, time.monotonic() - started, log)
 
 
-def _run_quietly(pipeline: Any, text: str, version: str, log: Path) -> dict[str, Any]:
+def _run_quietly(pipeline: Any, given: Mapping[str, Any], log: Path) -> dict[str, Any]:
     """KFP prints by way of standard output; all of it goes to the log."""
     with log.open("w", buffering=1) as file, redirect_stdout(file), warnings.catch_warnings():
         # That a local run uses neither the image nor display names is known.
         warnings.filterwarnings("ignore", module=r"kfp\.local")
-        return dict(pipeline(config=text, data_version=version).outputs)
+        return dict(pipeline(**given).outputs)
 
 
-def _stage_run(name: str, artifacts: Mapping[str, Path], ran: frozenset[str]) -> StageRun:
-    record = read_json(artifacts[f"{name}_metrics"])
-    return StageRun(name, record["seconds"], name not in ran, record["figures"])
+def _stage_run(name: str, artifacts: Mapping[str, Path], watcher: Watcher) -> StageRun | None:
+    """None for a stage whose condition did not hold."""
+    event = watcher.last(name)
+    if (metrics := artifacts.get(f"{name}_metrics")) is not None:
+        record = read_json(metrics)
+        return StageRun(name, record["seconds"], event is None, record["figures"])
+    # KFP hands nothing over of what ran under a condition.
+    return None if event is None else StageRun(name, round(event.seconds, 2), False, dict(event.figures))
 
 
 @contextmanager

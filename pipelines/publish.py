@@ -1,10 +1,10 @@
 """What a run leaves where people look: copies out of the artifact store, and a summary for machines.
 
 <out>/bundle             the bundle
-<out>/data               the prepared data
-<out>/features           the feature store
-<out>/evaluation.json    figures and example slates
-<out>/reports/           tokenizer.html, pairs.html (where alignment made pairs), evaluation.html
+<out>/data               the prepared data; of a training
+<out>/features           the feature store; not of a realignment
+<out>/evaluation.json    figures and example slates; of a training
+<out>/reports/           tokenizer.html, pairs.html (where alignment made pairs), evaluation.html, gate.html
 <out>/summary.json       stages, durations, cache hits, figures, paths
 """
 
@@ -18,35 +18,34 @@ from higr.config import RunConfig
 from higr.files import atomic_directory, atomic_file, write_json
 from pipelines.local import LocalRun
 
-REPORTS = {"tokenize": "tokenizer.html", "align": "pairs.html", "evaluate": "evaluation.html"}
+REPORTS = {
+    "tokenize": "tokenizer.html",
+    "align": "pairs.html",
+    "realign": "pairs.html",
+    "evaluate": "evaluation.html",
+    "gate": "gate.html",
+}
 """Stage to the name of its page."""
 
 
 def publish(run: LocalRun, config: RunConfig, out: Path) -> dict[str, Any]:
     """Copy the run's results and write the summary, last; returns the summary."""
+    paths: dict[str, Any] = {}
     for name in ("data", "bundle", "features"):
-        with atomic_directory(out / name) as aside:
-            shutil.copytree(run.artifacts[name], aside, dirs_exist_ok=True)
-    _copy(run.artifacts["evaluation"] / "evaluation.json", out / "evaluation.json")
-    pages = {
-        "tokenize": run.artifacts["tokenizer_report"],
-        "align": run.artifacts["pairs_report"],
-        "evaluate": run.artifacts["evaluation_report"],
-    }
-    reports = publish_reports({stage: page for stage, page in pages.items() if page.is_file()}, out)
+        if name in run.artifacts:
+            with atomic_directory(out / name) as aside:
+                shutil.copytree(run.artifacts[name], aside, dirs_exist_ok=True)
+            paths[name] = str(out / name)
+    if "evaluation" in run.artifacts:
+        _copy(run.artifacts["evaluation"] / "evaluation.json", out / "evaluation.json")
+        paths["evaluation"] = str(out / "evaluation.json")
+    reports = publish_reports(run.reports, out)
     summary = {
         "name": config.name,
         "source": config.data.source,
         "seconds": round(run.seconds, 1),
         "stages": [asdict(stage) for stage in run.stages],
-        "paths": {
-            "data": str(out / "data"),
-            "bundle": str(out / "bundle"),
-            "features": str(out / "features"),
-            "evaluation": str(out / "evaluation.json"),
-            "reports": [str(page) for page in reports],
-            "log": str(run.log),
-        },
+        "paths": {**paths, "reports": [str(page) for page in reports], "log": str(run.log)},
     }
     write_json(out / "summary.json", summary)
     return summary

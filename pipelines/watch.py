@@ -12,7 +12,7 @@ from rich.progress import TimeElapsedColumn as Elapsed
 from rich.progress import TimeRemainingColumn as Remaining
 
 from components.events import Event, Tail
-from pipelines.graph import STAGES, ancestors
+from pipelines.graph import STAGES, Graph, ancestors
 
 POLL = 0.2
 PLAIN_EVERY = 30.0
@@ -29,7 +29,8 @@ class Watcher:
         reports: HTML pages of stages of this run, as they become ready.
     """
 
-    def __init__(self, events: Path, console: Console) -> None:
+    def __init__(self, events: Path, console: Console, graph: Graph = STAGES) -> None:
+        self._graph = graph
         self.reports: dict[str, Path] = {}
         self._tail = Tail(events)
         self._console = console
@@ -58,6 +59,10 @@ class Watcher:
         """Stages that ran now."""
         return frozenset(self._last)
 
+    def last(self, stage: str) -> Event | None:
+        """What came last of a stage that ran now."""
+        return self._last.get(stage)
+
     def failure(self) -> tuple[str, bool]:
         """Which stage failed and why, in one line; and whether it was the user's to mend."""
         for name, event in self._last.items():
@@ -77,7 +82,7 @@ class Watcher:
     ) -> None:
         self.stop()
         if error is None:
-            self._tell_cached(list(STAGES))
+            self._tell_cached(list(self._graph))
 
     def stop(self) -> None:
         """Take in what has come, and draw no more."""
@@ -95,11 +100,11 @@ class Watcher:
             getattr(self, f"_{event.kind}")(event)
 
     def _started(self, event: Event) -> None:
-        before = ancestors(event.stage)
-        self._tell_cached([name for name in STAGES if name in before])
+        before = ancestors(event.stage, self._graph)
+        self._tell_cached([name for name in self._graph if name in before])
         self._last[event.stage] = event
         self._printed = time.monotonic()
-        self._line(f"  {STAGES[event.stage].title} ...")
+        self._line(f"  {self._graph[event.stage].title} ...")
         self._bar = self._bars.add_task(event.stage, total=None)
 
     def _progress(self, event: Event) -> None:
@@ -120,10 +125,10 @@ class Watcher:
         self.reports[event.stage] = Path(event.text)
 
     def _finished(self, event: Event) -> None:
-        self._end(event, f"✓ {STAGES[event.stage].title} ({event.seconds:.1f} s)")
+        self._end(event, f"✓ {self._graph[event.stage].title} ({event.seconds:.1f} s)")
 
     def _failed(self, event: Event) -> None:
-        self._end(event, f"✗ {STAGES[event.stage].title} ({event.seconds:.1f} s)")
+        self._end(event, f"✗ {self._graph[event.stage].title} ({event.seconds:.1f} s)")
 
     def _crashed(self, event: Event) -> None:
         self._failed(event)
@@ -138,9 +143,10 @@ class Watcher:
 
     def _tell_cached(self, names: list[str]) -> None:
         for name in names:
-            if name not in self._last and name not in self._told:
+            # What is never cached did not run: its condition did not hold.
+            if name not in self._last and name not in self._told and self._graph[name].cached:
                 self._told.add(name)
-                self._line(f"✓ {STAGES[name].title} (from the cache)")
+                self._line(f"✓ {self._graph[name].title} (from the cache)")
 
     def _line(self, text: str) -> None:
         self._bars.console.print(text, markup=False, highlight=False, soft_wrap=True)

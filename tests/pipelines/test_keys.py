@@ -4,7 +4,7 @@ import pytest
 
 from higr.config import DataConfig, RunConfig, load_config
 from pipelines import keys as module
-from pipelines.graph import STAGES
+from pipelines.graph import GRAPHS, STAGES
 from pipelines.keys import cache_keys, data_version, environment, package_digest
 
 ALL = set(STAGES)
@@ -30,12 +30,20 @@ def changed(before, after):
         ("decode.beam_width", 3, {"evaluate", "bundle"}),
         ("evaluation.bootstrap", 100, {"evaluate", "bundle"}),
         ("monitoring.min_rows", 9, {"bundle"}),
+        ("gate.margin", 0.2, {"bundle"}),
         ("name", "other", {"bundle"}),
     ],
 )
 def test_a_changed_section_reaches_the_stages_downstream(field, value, again):
     before = cache_keys(load_config("nano"), "")
     assert changed(before, cache_keys(load_config("nano", {field: value}), "")) == again
+
+
+@pytest.mark.parametrize("name", GRAPHS)
+def test_stages_of_one_name_share_their_results(name):
+    config = load_config("nano")
+    every, own = cache_keys(config, "a"), cache_keys(config, "a", GRAPHS[name])
+    assert own == {stage: every[stage] for stage, its in GRAPHS[name].items() if its.cached}
 
 
 def test_every_section_is_somebodys():

@@ -11,7 +11,9 @@ import pytest
 from higr.bundle import Bundle
 from higr.data.prepared import PreparedData
 from higr.evaluation.results import Evaluation
-from pipelines.graph import STAGES
+from higr.files import write_table
+from higr.store.store import BundleStore
+from pipelines.graph import REALIGN, REFRESH, STAGES, TRAINING
 from tests.pipelines.tiny import OVERRIDES
 
 pytestmark = pytest.mark.slow
@@ -35,9 +37,12 @@ def run(tmp_path_factory):
     """Runs `python -m pipelines run` on the tiny configuration, always in the same directory."""
     out = tmp_path_factory.mktemp("runs") / "tiny"
 
-    def go(out: Path = out, **changes) -> Done:
+    def go(out: Path = out, pipeline: str = "training", parameters: dict | None = None, **changes) -> Done:
         settings = OVERRIDES | {field.replace("__", "."): value for field, value in changes.items()}
-        command = [sys.executable, "-m", "pipelines", "run", "--config", "nano", "--json", "--out", str(out)]
+        command = [sys.executable, "-m", "pipelines", "run", pipeline]
+        command += ["--config", "nano", "--json", "--out", str(out)]
+        for name, value in (parameters or {}).items():
+            command += ["--param", f"{name}={value}"]
         for field, value in settings.items():
             command += ["--set", f"{field}={value}"]
         done = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, timeout=1800)
@@ -54,12 +59,21 @@ def run(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def first(run):
-    return run()
+def store(tmp_path_factory):
+    return str(tmp_path_factory.mktemp("store"))
+
+
+@pytest.fixture(scope="module")
+def first(run, store):
+    """With a store, where nothing is in production yet; then its bundle is."""
+    done = run(parameters={"store": store})
+    version = Bundle.open(done.out / "bundle").version
+    BundleStore(store).promote(version, by="test")
+    return done
 
 
 def test_it_leaves_what_people_look_for(first):
-    assert first.ran == set(STAGES)
+    assert first.ran == set(TRAINING)
     assert json.loads((first.out / "summary.json").read_text()) == first.summary
     bundle = Bundle.open(first.out / "bundle")
     figures = {stage["name"]: stage["figures"] for stage in first.summary["stages"]}
@@ -77,8 +91,18 @@ def test_it_leaves_what_people_look_for(first):
     assert all(Path(path).exists() for path in first.summary["paths"].values() if isinstance(path, str))
 
 
+def test_what_it_published_is_in_the_store(first, store):
+    figures = {stage["name"]: stage["figures"] for stage in first.summary["stages"]}
+    version = figures["bundle"]["version"]
+    assert figures["gate"] == {"passed": 1, "compared": 0}
+    assert figures["publish"] == {"version": version, "uri": f"{store}/versions/{version}", "new": 1}
+    (published,) = (act for act in BundleStore(store).index().acts if act.kind == "publish")
+    assert published.version == version
+    assert published.by.startswith("higr-training ")
+
+
 def test_it_says_what_it_does(first):
-    for stage in STAGES.values():
+    for stage in TRAINING.values():
         assert f"  {stage.title} ..." in first.told
         assert any(line.startswith(f"✓ {stage.title} (") and "cache" not in line for line in first.told)
     assert not [line for line in first.told if "Warning" in line or "Traceback" in line]
@@ -87,9 +111,45 @@ def test_it_says_what_it_does(first):
 def test_the_next_run_is_all_from_the_cache(run, first):
     second = run()
     assert second.ran == set()
+    assert {stage["name"] for stage in second.summary["stages"]} == set(STAGES)
     assert [line for line in second.told if "(from the cache)" not in line] == []
-    assert [s["figures"] for s in second.summary["stages"]] == [s["figures"] for s in first.summary["stages"]]
-    assert [s["seconds"] for s in second.summary["stages"]] == [s["seconds"] for s in first.summary["stages"]]
+    for each in ("figures", "seconds"):
+        shared = [s[each] for s in first.summary["stages"] if s["name"] in STAGES]
+        assert [s[each] for s in second.summary["stages"]] == shared
+
+
+def test_new_items_go_into_the_bundle_in_production(run, first, store, tmp_path):
+    """In the same directory: data and features come from the training's results."""
+    before = Bundle.open(first.out / "bundle")
+    new = before.items.slice(0, 2).set_column(0, before.items.schema.field(0), [["new-1", "new-2"]])
+    write_table(tmp_path / "items.parquet", new)
+    gone = before.catalog.item_ids[0]
+    given = {"store": store, "items": tmp_path / "items.parquet", "remove": gone}
+    done = run(pipeline="refresh", parameters=given)
+    assert done.ran == {"production", "update_catalogue", "publish"}
+    assert set(REFRESH) == {stage["name"] for stage in done.summary["stages"]}
+    figures = {stage["name"]: stage["figures"] for stage in done.summary["stages"]}
+    assert (figures["update_catalogue"]["added"], figures["update_catalogue"]["removed"]) == (2, 1)
+    index = BundleStore(store).index()
+    assert index.production == before.version, "publishing puts nothing in production"
+    fetched = BundleStore(store).fetch(figures["publish"]["version"], tmp_path / "fetched")
+    assert {"new-1", "new-2"} <= set(fetched.catalog.item_ids)
+    assert gone not in fetched.catalog.item_ids
+    assert fetched.manifest.parents == (before.version,)
+    assert (done.out / "features" / "online.db").is_file()
+
+
+def test_the_last_hours_move_the_model_in_production(run, first, store):
+    production = BundleStore(store).index().production
+    # Forty slates decide nothing; what the gate refuses is tested where it can be told.
+    done = run(pipeline="realign", parameters={"store": store, "hours": 72}, gate__margin=0.99)
+    assert done.code == 0, done.told
+    assert done.ran == set(REALIGN) - {"prepare"}
+    figures = {stage["name"]: stage["figures"] for stage in done.summary["stages"]}
+    assert figures["realign"]["parent"] == figures["gate"]["production"] == production
+    assert figures["gate"]["compared"] == 1
+    assert figures["publish"]["version"] == figures["realign"]["version"] != production
+    assert "<html" in (done.out / "reports" / "gate.html").read_text()
 
 
 def test_a_changed_section_runs_its_stages_and_those_downstream(run, first):

@@ -7,15 +7,16 @@ from rich.console import Console
 
 from components.events import Event
 from pipelines import watch
+from pipelines.graph import REALIGN, STAGES
 from pipelines.watch import Watcher
 
 
-def follow(tmp_path, events, *, terminal=False, fails=False):
+def follow(tmp_path, events, *, terminal=False, fails=False, graph=STAGES):
     """The watcher after it has seen the events, and what it printed."""
     path, screen = tmp_path / "events.jsonl", StringIO()
     console = Console(file=screen, force_terminal=terminal, width=100)
     try:
-        with Watcher(path, console) as watcher:
+        with Watcher(path, console, graph) as watcher:
             with path.open("a") as file:
                 file.writelines(json.dumps(asdict(event)) + "\n" for event in events)
             if fails:
@@ -49,6 +50,19 @@ def test_stages_without_events_were_in_the_cache(tmp_path):
         "✓ Materialise features (from the cache)",
     ]
     assert watcher.ran == {"evaluate", "bundle"}
+
+
+def test_what_is_never_cached_and_did_not_run_is_not_told(tmp_path):
+    watcher, printed = follow(tmp_path, ran("production", "realign"), graph=REALIGN)
+    assert printed.splitlines() == [
+        "  Fetch the bundle in production ...",
+        "✓ Fetch the bundle in production (1.2 s)",
+        "✓ Prepare data (from the cache)",
+        "  Align on the last hours ...",
+        "✓ Align on the last hours (1.2 s)",
+    ]
+    assert watcher.last("realign") == Event("realign", "finished", seconds=1.25)
+    assert watcher.last("gate") is None
 
 
 def test_after_a_failure_nothing_is_said_of_stages_that_never_came(tmp_path):
