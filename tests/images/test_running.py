@@ -41,12 +41,12 @@ def test_the_charts_pods_answer_slates(
     helm, ports = Helm(require("helm")), {role: free_port() for role in ROLES}
     values = set_json(predictionLog__claim="log", deadline__milliseconds=4000)
     service = helm.find("InferenceService", *values)
-    switch = helm.find("ConfigMap", *values, name="higr-switch")
+    maps = [helm.find("ConfigMap", *values, name=f"higr-{name}") for name in ("config", "switch")]
     pods = deployments(service, outside / "bundle", ports, {"log": outside / "log"})
     containers = {role: f"higr-{role}-pod-0-kserve-container" for role in ROLES}
 
     began = time.monotonic()
-    played = podman.play([switch, *pods])
+    played = podman.play([*maps, *pods])
     try:
         for role in ROLES:
             wait(podman, containers[role], service["spec"][role], ports[role])
