@@ -46,8 +46,7 @@ def test_the_charts_pods_answer_slates(
     containers = {role: f"higr-{role}-pod-0-kserve-container" for role in ROLES}
 
     began = time.monotonic()
-    played = podman.play([*maps, *pods])
-    try:
+    with podman.playing([*maps, *pods]):
         for role in ROLES:
             wait(podman, containers[role], service["spec"][role], ports[role])
             show(f"{role}: ready {time.monotonic() - began:.1f} s after podman was called")
@@ -62,8 +61,6 @@ def test_the_charts_pods_answer_slates(
         assert len({item["item_id"] for item in fallen["items"]}) == 5
         log = podman.logs(containers["transformer"])
         podman.call("stop", "--time", "30", containers["transformer"])
-    finally:
-        podman.end(played)
     rows = [
         row
         for part in (outside / "log").glob("*.parquet")
