@@ -55,7 +55,8 @@ def _run(
     config: RolloutConfig, candidate: str | None, once: bool, port: int | None, pushgateway: str | None
 ) -> None:
     # After the configuration is read: a misspelt one is told at once.
-    from serving.rollout.cluster import Busy, Cluster
+    from serving.rollout.access import Busy
+    from serving.rollout.cluster import Cluster
     from serving.rollout.controller import Controller
     from serving.rollout.measure import Measure
     from serving.rollout.prometheus import Prometheus

@@ -2,18 +2,15 @@
 faster."""
 
 import logging
-import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any, TypeVar
+from typing import Any
 
 import kubernetes
-import urllib3
-import yaml
-from kubernetes.client.exceptions import ApiException
 
 from higr.errors import HigrError, InputError
+from serving.rollout.access import SECONDS, Answer, asked, json_patches, load_credentials
 from serving.rollout.config import RolloutConfig
 from serving.rollout.evidence import Side
 
@@ -21,16 +18,7 @@ ISVC = ("serving.kserve.io", "v1beta1", "inferenceservices")
 ROUTE = ("gateway.networking.k8s.io", "v1", "httproutes")
 ROLES = ("transformer", "predictor")
 BUNDLE = "STORAGE_URI"
-SECONDS = 10
-"""Of a call to the API server."""
-
-Answer = TypeVar("Answer")
-
 log = logging.getLogger("higr.rollout")
-
-
-class Busy(HigrError):
-    """The cluster cannot do it now, or somebody changed the object meanwhile: nothing was done; try again."""
 
 
 @dataclass(frozen=True)
@@ -55,7 +43,7 @@ class Cluster:
     def __init__(self, config: RolloutConfig) -> None:
         self._config = config
         self._space = config.namespace
-        _load_credentials()
+        load_credentials()
         self._custom = kubernetes.client.CustomObjectsApi(json_patches(kubernetes.client.ApiClient()))
         self._core = kubernetes.client.CoreV1Api()
 
@@ -222,6 +210,9 @@ class Cluster:
             ),
         )
 
+    def _call(self, what: str, verb: str, call: Callable[[], Answer]) -> Answer:
+        return asked(what, verb, self._space, call)
+
     def _weights(self, route: dict[str, Any]) -> int:
         found = set()
         for rule, (stable, canary) in self._rules(route).items():
@@ -252,51 +243,6 @@ class Cluster:
     @staticmethod
     def _backend(route: dict[str, Any], rule: int, place: int) -> str:
         return str(route["spec"]["rules"][rule]["backendRefs"][place]["name"])
-
-    def _call(self, what: str, verb: str, call: Callable[[], Answer]) -> Answer:
-        try:
-            return call()
-        except ApiException as error:
-            if error.status == 404:
-                raise InputError(
-                    f"{what} is not in namespace {self._space}; install the chart with canary.enabled, "
-                    "route.enabled and rollout.enabled"
-                ) from None
-            if error.status in (401, 403):
-                raise InputError(
-                    f"may not {verb} {what} in namespace {self._space}; run as the service account that "
-                    "rollout.enabled makes"
-                ) from None
-            if error.status in (409, 422):
-                raise Busy(
-                    f"{what} was changed by somebody else meanwhile, or does not take the change "
-                    f"({error.status}); nothing was changed by the rollout"
-                ) from None
-            raise Busy(f"cannot {verb} {what}: the API server answers {error.status}") from None
-        except (urllib3.exceptions.HTTPError, OSError) as error:
-            raise Busy(
-                f"cannot {verb} {what}: the API server is out of reach ({type(error).__name__})"
-            ) from None
-
-
-def _load_credentials() -> None:
-    """Of KUBECONFIG, else of the pod, else of ~/.kube/config."""
-    named = os.environ.get("KUBECONFIG")
-    try:
-        if not named and "KUBERNETES_SERVICE_HOST" in os.environ:
-            kubernetes.config.load_incluster_config()
-        else:
-            kubernetes.config.load_kube_config(named or None)
-    except (kubernetes.config.ConfigException, OSError, TypeError, yaml.YAMLError) as error:
-        raise InputError(
-            f"no way to the cluster ({error}); run in a pod with a service account, or set KUBECONFIG"
-        ) from None
-
-
-def json_patches(client: Any) -> Any:
-    """The client with what it would not say of itself: that a patch is a JSON patch, which can test first."""
-    client.set_default_header("Content-Type", "application/json-patch+json")
-    return client
 
 
 def _places(service: dict[str, Any]) -> list[tuple[str, int, int]]:

@@ -10,22 +10,21 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from higr.errors import InputError, StoreError
+from higr.errors import InputError
 from serving.rollout.cluster import Cluster, Record
 from serving.rollout.commands import COMMANDS, Order, order_of
 from serving.rollout.config import RolloutConfig
 from serving.rollout.decide import Decision, decide, out_of_time
 from serving.rollout.evidence import SIDES, Counted
 from serving.rollout.judge import judge
-from serving.rollout.measure import Look, Measure
+from serving.rollout.measure import BEHIND, Look, Measure
+from serving.rollout.moves import Moves, version_of
 from serving.rollout.prometheus import Unavailable
-from serving.rollout.state import ENDED, State, Stratum, read_state
+from serving.rollout.recorder import Recorder
+from serving.rollout.state import ENDED, State, read_state
 
 if TYPE_CHECKING:  # a store reads bundles, and for that all of torch
     from higr.store.store import BundleStore
-
-BEHIND = 1.0
-"""Seconds: what was scraped just now may not be in Prometheus yet."""
 
 
 @dataclass(frozen=True)
@@ -56,6 +55,8 @@ class Controller:
     ) -> None:
         self._config, self._cluster, self._measure = config, cluster, measure
         self._store, self._clock = store, clock
+        self._recorder = Recorder(config, cluster, clock)
+        self._moves = Moves(config, cluster, measure, store, self._recorder, clock)
 
     def look(self) -> Outlook:
         """Raises:
@@ -73,11 +74,11 @@ class Controller:
         if order.command == "pause":
             return Outlook(state, f"paused by {order.by}: {order.reason}; command auto goes on")
         record, state = self._obey(record, state, order)
-        record, state, waits = self._carry_out(record, state)
+        record, state, waits = self._moves.carry_out(record, state)
         if waits or state.phase not in ("progressing", "held"):
             return Outlook(state, waits or state.why)
         record, state = self._judge(record, state)
-        record, state, waits = self._carry_out(record, state)
+        record, state, waits = self._moves.carry_out(record, state)
         return Outlook(state, waits or state.why)
 
     def offer(self, uri: str) -> None:
@@ -105,9 +106,11 @@ class Controller:
         """The rollout of the bundles that are there now: the one that is kept, or a new one."""
         stable, candidate = (self._cluster.bundle(s) for s in (self._config.name, self._config.canary))
         if state is not None:
-            promoted = stable == candidate == state.candidate_uri and state.phase in ("promoting", "promoted")
-            reverting = candidate == state.candidate_uri and state.phase == "reverting"
-            if promoted or reverting or (stable, candidate) == (state.stable_uri, state.candidate_uri):
+            known = (state.stable_uri, state.candidate_uri)
+            # What was begun is finished first, whatever the canary has been given meanwhile.
+            unfinished = state.phase in ("promoting", "reverting") and stable in known
+            promoted = stable == candidate == state.candidate_uri and state.phase == "promoted"
+            if unfinished or promoted or (stable, candidate) == known:
                 return record, state
         if stable == candidate:
             return record, None
@@ -124,11 +127,11 @@ class Controller:
         by = order.by if order.command == "restart" else "rollout"
         weight = self._config.steps[0].weight
         begun = begun.entered("progressing", now, f"{candidate} instead of {stable}", by, weight, 0)
-        return self._write(record, begun, "Begun", answered=order.command == "restart"), begun
+        return self._recorder.write(record, begun, "Begun", answered=order.command == "restart"), begun
 
     def _check_store(self, candidate: str) -> None:
         """A promotion that could not go on record is not begun."""
-        if self._store is not None and self._store.uri(_version(candidate)) != candidate:
+        if self._store is not None and self._store.uri(version_of(candidate)) != candidate:
             raise InputError(
                 f"InferenceService {self._config.canary}: its bundle {candidate} is not of the store "
                 f"{self._config.store}; publish it there, or leave store out of the configuration"
@@ -140,92 +143,12 @@ class Controller:
             return record, state
         phase = {"promote": "promoting", "roll-back": "reverting", "resume": "progressing"}[order.command]
         if state.phase in ENDED or (order.command == "resume" and state.phase != "held"):
-            return self._write(record, state, None, answered=True), state
+            return self._recorder.write(record, state, None, answered=True), state
         weight = state.weight(self._config)
         obeyed = state.entered(phase, self._clock(), order.reason, order.by, weight, state.step)  # type: ignore[arg-type]
         if order.command == "resume":  # the time of the step begins anew, what was counted in it stays
             obeyed = obeyed.model_copy(update={"step_began": self._clock()})
-        return self._write(record, obeyed, order.command.title(), answered=True), obeyed
-
-    def _carry_out(self, record: Record, state: State) -> tuple[Record, State, str]:
-        """Make the cluster what the state says; the last value says what is waited for."""
-        if state.phase in ("progressing", "held"):
-            return self._step(record, state)
-        if state.phase == "promoting":
-            return self._promote(record, state)
-        if state.phase == "reverting":
-            return self._revert(record, state)
-        return record, state, ""
-
-    def _step(self, record: Record, state: State) -> tuple[Record, State, str]:
-        wanted, now = state.weight(self._config), self._clock()
-        found = self._cluster.weight()
-        if not state.step_began and not self._cluster.ready(self._config.canary):
-            return record, state, f"InferenceService {self._config.canary} is not ready"
-        if found != wanted:
-            if state.step_began or found != state.weight_before:
-                foreign = (
-                    f"somebody moved the weights of HTTPRoute {self._config.name} to {100 - found}/{found}, "
-                    f"the rollout had {100 - wanted}/{wanted}: put them back, or set command to promote, "
-                    "roll-back or restart"
-                )
-                return record, state, foreign
-            self._cluster.set_weight(wanted, found)
-        if state.step_began:
-            return record, state, ""
-        strata = state.strata
-        if len(strata) == state.step:
-            strata = (*strata, Stratum(began=now))
-        update = {"step_began": now, "looked": now - BEHIND, "weight_before": wanted, "strata": strata}
-        begun = state.model_copy(update=update)
-        return self._write(record, begun, "Step"), begun, f"step {state.step + 1} begins at {wanted} %"
-
-    def _promote(self, record: Record, state: State) -> tuple[Record, State, str]:
-        self._serve(state.candidate_uri)
-        if waits := self._not_served_yet(state):
-            if self._clock() - state.phase_began <= self._config.ready_seconds:
-                return record, state, waits
-            why = f"{waits}, after more than {self._config.ready_seconds:g} seconds"
-            gave_up = state.entered("reverting", self._clock(), why, "rollout", 0, state.step)
-            return self._revert(self._write(record, gave_up, None), gave_up)
-        found = self._cluster.weight()
-        if found:
-            self._cluster.set_weight(0, found)
-        if self._store is not None:
-            try:
-                self._store.promote(_version(state.candidate_uri), state.by, state.why)
-            except StoreError as error:
-                return record, state, f"served, but not on record yet: {error}"
-        done = state.entered("promoted", self._clock(), state.why, state.by, 0, state.step)
-        return self._write(record, done, "Promoted"), done, ""
-
-    def _not_served_yet(self, state: State) -> str:
-        """What the stable side lacks to serve the promoted bundle; empty: nothing."""
-        if not self._cluster.ready(self._config.name):
-            return f"InferenceService {self._config.name} is not ready with {state.candidate_uri}"
-        try:
-            versions = self._measure.versions("stable", self._clock() - BEHIND)
-        except Unavailable as error:
-            return str(error)
-        if not state.candidate_version:  # promoted by hand before anything was measured
-            return "" if len(versions) == 1 else f"the stable side serves {len(versions)} bundles"
-        if versions != {state.candidate_version}:
-            return f"the stable side serves {', '.join(sorted(versions)) or 'nothing'} still"
-        return ""
-
-    def _revert(self, record: Record, state: State) -> tuple[Record, State, str]:
-        found = self._cluster.weight()
-        if found:
-            self._cluster.set_weight(0, found)
-        self._serve(state.stable_uri)
-        done = state.entered("rolled-back", self._clock(), state.why, state.by, 0, state.step)
-        return self._write(record, done, "RolledBack"), done, ""
-
-    def _serve(self, uri: str) -> None:
-        """The stable side's bundle, and the memory of it: whichever of the two is not done yet."""
-        if self._cluster.bundle(self._config.name) != uri:
-            self._cluster.set_bundle(self._config.name, uri)
-        self._cluster.remember_bundle("stable", uri)
+        return self._recorder.write(record, obeyed, order.command.title(), answered=True), obeyed
 
     def _judge(self, record: Record, state: State) -> tuple[Record, State]:
         now = self._clock()
@@ -279,29 +202,5 @@ class Controller:
             state = state.advanced(self._config, now, decision.why)
         elif decision.over:
             state = state.entered("held", now, decision.why, "rollout", weight, state.step)
-            return self._write(record, state, "Held"), state
-        return self._write(record, state, None), state
-
-    def _write(self, record: Record, state: State, event: str | None, *, answered: bool = False) -> Record:
-        """The state, beside it what a person reads, and an Event where one is due."""
-        now = self._clock()
-        data = {
-            "state": state.model_dump_json(),
-            "phase": state.phase,
-            "step": f"{state.step + 1} of {len(self._config.steps)}",
-            "weight": str(state.weight(self._config)),
-            "why": state.why,
-            "by": state.by,
-            "updated": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(now)),
-        }
-        if answered:
-            data |= {"command": "auto", "reason": "", "ordered-by": ""}
-        written = self._cluster.write(record, data)
-        if event:
-            message = f"{state.candidate_uri} at {data['weight']} %, {state.phase}: {state.why}"
-            self._cluster.event(event, message, state.phase in ("rolled-back", "held"))
-        return written
-
-
-def _version(uri: str) -> str:
-    return uri.rstrip("/").rpartition("/")[2]
+            return self._recorder.write(record, state, "Held"), state
+        return self._recorder.write(record, state, None), state

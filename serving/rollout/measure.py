@@ -9,6 +9,8 @@ from serving.rollout.evidence import SIDES, VIEWS, WATCH, Counted, Rated, Side, 
 from serving.rollout.judge import mean_margins
 from serving.rollout.prometheus import Prometheus, Series, Unavailable, increase
 
+BEHIND = 1.0
+"""Seconds: what was scraped just now may not be in Prometheus yet."""
 SUMS = {
     VIEWS: (names.OUTCOME_VIEWS, names.OUTCOME_VIEWS_SQUARES),
     WATCH: (names.OUTCOME_WATCH, names.OUTCOME_WATCH_SQUARES),

@@ -9,7 +9,7 @@ from typing import Any
 import kubernetes
 import yaml
 
-from serving.rollout.cluster import json_patches
+from serving.rollout.access import json_patches
 from tests.tools import require
 
 NAMESPACE = "models"

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from higr.errors import InputError, StoreError
-from serving.rollout.cluster import Busy
+from serving.rollout.access import Busy
 from serving.rollout.cluster import Cluster as Objects
 from serving.rollout.config import RolloutConfig
 from serving.rollout.controller import Controller, Outlook
@@ -266,6 +266,20 @@ def test_another_candidate_begins_anew(world: World) -> None:
     assert world.look().why == "step 1 begins at 10 %"
     assert world.cluster.weight() == (90, 10)
     assert json.loads(world.cluster.data()["state"])["candidate_uri"].endswith("newer")
+
+
+def test_what_was_begun_is_finished_before_another_candidate_begins(world: World) -> None:
+    world.look()
+    world.stuck = "old"
+    world.until("promoting")
+    world.cluster.set_uri("higr-canary", "s3://models/versions/newer")
+    assert world.look().why == "the stable side serves old still"
+    world.stuck = ""
+    assert world.look().state.phase == "promoted"
+    assert world.cluster.uris("higr") == {NEW}
+    assert world.look().why == "step 1 begins at 10 %"
+    state = json.loads(world.cluster.data()["state"])
+    assert (state["stable_uri"], state["candidate_uri"]) == (NEW, "s3://models/versions/newer")
 
 
 def test_a_rolled_back_candidate_is_tried_again_only_on_order(world: World) -> None:
