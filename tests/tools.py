@@ -1,5 +1,6 @@
 """Tools and folders that tests need and a checkout does not hold."""
 
+import importlib.util
 import os
 import shutil
 import sys
@@ -59,6 +60,14 @@ def require_int8_kernels() -> None:
         if "processor" in str(error):
             pytest.skip(str(error))
         _missing(str(error))
+
+
+def require_spark() -> None:
+    """For tests that start a local Spark: pyspark and a Java."""
+    if importlib.util.find_spec("pyspark") is None:
+        _missing("pyspark is not installed: run make setup")
+    if shutil.which("java") is None:
+        _missing("java is not there: run make system-deps")
 
 
 def _missing(reason: str) -> NoReturn:
