@@ -10,6 +10,9 @@ SOURCE ?= demo
 DATA ?=
 RUN ?= runs/$(SOURCE)
 PORT ?= 8080
+BASE ?=
+IMAGES ?= serve-cpu serve-gpu train tools
+OPTIONS ?=
 BIN := .venv/bin
 INSTALL := $(BIN)/python -m pip install -qq --disable-pip-version-check --no-deps
 
@@ -19,7 +22,7 @@ export DO_NOT_TRACK = 1
 export OMP_NUM_THREADS ?= 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup system-deps demo test lint bench bench-tokenizer bench-training bench-quality bench-alignment bench-decoding bench-serving bench-monitoring serve clean
+.PHONY: help setup system-deps demo test lint bench bench-tokenizer bench-training bench-quality bench-alignment bench-decoding bench-serving bench-monitoring serve images image-base image-deps test-images clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 14
@@ -81,5 +84,18 @@ serve: setup ## serve the bundle in RUN on PORT; the word in RUN/switch decides 
 	@$(BIN)/python -m serving --bundle $(RUN)/bundle --features $(RUN)/features --log-dir $(RUN)/predictions \
 		--switch $(RUN)/switch --http-port $(PORT)
 
+image-deps: setup ## what building images needs: buildah, podman, mmdebstrap, syft; large
+	@PYTHON=$(BIN)/python sh scripts/image-deps.sh
+
+image-base: ## a base image from Debian's packages alone; prints the BASE for make images
+	@sh images/base.sh
+
+images: ## container images with SBOMs under dist/images; BASE=debian:12-slim@sha256:..., IMAGES="serve-cpu tools", OPTIONS of images/build.py
+	@test -n "$(BASE)" || { echo "name the base image: make images BASE=debian:12-slim@sha256:... (docs/images.md)"; exit 2; }
+	@for image in $(IMAGES); do $(PYTHON) images/build.py $$image --base "$(BASE)" $(OPTIONS) || exit $$?; done
+
+test-images: image-deps ## build images and run them as the chart's pods; half an hour
+	@HIGR_TEST_IMAGES=1 $(BIN)/python -m pytest -x -s tests/images
+
 clean: ## remove the environment, runs and caches
-	rm -rf .venv runs build .tools .mypy_cache .ruff_cache .import_linter_cache .hypothesis
+	rm -rf .venv runs build dist .tools .mypy_cache .ruff_cache .import_linter_cache .hypothesis

@@ -12,6 +12,8 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -23,9 +25,11 @@ import pyarrow.parquet as pq
 from rich.console import Console
 
 from benchmarks.machine import machine
+from benchmarks.monitoring_trip import trips
 from benchmarks.monitoring_world import FAULTS, Setting, make_setting
 from benchmarks.pages import Tables, markdown, publish, terminal
 from higr.data.population import DAY_MS, START_MS
+from monitoring.act import Entry
 from monitoring.columns import Segments
 from monitoring.result import DriftResult
 from monitoring.watch import Options, run_watch
@@ -34,11 +38,12 @@ OUT = Path("benchmarks/results/monitoring")
 DAY = timedelta(days=1)
 SEGMENT = "age"
 LOUD = ("page", "trip")
+TRIPPING = "codebook collapse"
 
 
 @dataclass(frozen=True)
 class Preset:
-    """Size of the world, days of each part, and least rows of the throughput run."""
+    """Size of the world, days of each part, trips, and least rows of the throughput run."""
 
     users: int
     items: int
@@ -46,14 +51,15 @@ class Preset:
     reference_days: int
     quiet_days: int
     fault_days: int
+    trips: int
     rows: int
 
 
 PRESETS = {
-    "full": Preset(2000, 2000, 4000, 28, 28, 3, 10_000_000),
-    "quick": Preset(800, 1200, 1500, 28, 28, 2, 1_000_000),
+    "full": Preset(2000, 2000, 4000, 28, 28, 3, 10, 10_000_000),
+    "quick": Preset(800, 1200, 1500, 28, 28, 2, 3, 1_000_000),
 }
-TARGETS = {"false_pages": 1, "seconds_10m_rows": 120.0, "peak_gb": 4.0}
+TARGETS = {"false_pages": 1, "trip_to_baseline_s": 10.0, "seconds_10m_rows": 120.0, "peak_gb": 4.0}
 
 
 def main() -> None:
@@ -72,6 +78,7 @@ def main() -> None:
         setting = make_setting(Path(folder), preset.users, preset.items, preset.slates, arguments.seed)
         quiet = quiet_month(setting, preset, console)
         faults = [fault(setting, preset, name, console) for name in FAULTS]
+        tripped = trip(setting, preset, console)
         throughput = measure_throughput(setting, preset, console)
     document = {
         "preset": arguments.preset,
@@ -79,6 +86,7 @@ def main() -> None:
         "machine": machine(1),
         "quiet_month": quiet,
         "faults": faults,
+        "trip": tripped,
         "throughput": throughput,
         "targets": TARGETS,
         "seconds": round(time.monotonic() - started, 1),
@@ -101,7 +109,7 @@ def quiet_month(setting: Setting, preset: Preset, console: Console) -> dict[str,
     shutil.copytree(state, setting.folder / "state-reference")
     for day in range(preset.reference_days, preset.reference_days + preset.quiet_days):
         setting.write(day, logs)
-        result = _judge(setting, logs, state, day + 1)
+        result, _ = _judge(setting, logs, state, day + 1)
         verdicts[result.verdict] = verdicts.get(result.verdict, 0) + 1
         if result.verdict in LOUD:
             loud.append({"day": str(day), "cause": result.cause, "reason": result.reason})
@@ -115,22 +123,29 @@ def quiet_month(setting: Setting, preset: Preset, console: Console) -> dict[str,
     }
 
 
-def fault(setting: Setting, preset: Preset, name: str, console: Console) -> dict[str, Any]:
-    """From the end of the reference period on, one thing is broken."""
-    expected, make = FAULTS[name]
+@contextmanager
+def _broken(setting: Setting, name: str) -> Iterator[tuple[Setting, Any]]:
+    """Logs and state of their own as at the end of the reference period, and what the fault changes."""
     own = Setting(setting.folder / "fault", setting.bundle, setting.traffic)
     shutil.rmtree(own.folder, ignore_errors=True)
     own.folder.mkdir()
     created = own.traffic.world.items.created.copy()
-    state = own.folder / "state"
-    shutil.copytree(setting.folder / "state-reference", state)
-    found: dict[str, Any] = {"detected": False, "named_correctly": False, "windows_to_detect": None}
+    shutil.copytree(setting.folder / "state-reference", own.folder / "state")
     try:
-        change = make(own)
+        yield own, FAULTS[name][1](own)
+    finally:
+        own.traffic.world.items.created[:] = created
+
+
+def fault(setting: Setting, preset: Preset, name: str, console: Console) -> dict[str, Any]:
+    """From the end of the reference period on, one thing is broken."""
+    expected = FAULTS[name][0]
+    found: dict[str, Any] = {"detected": False, "named_correctly": False, "windows_to_detect": None}
+    with _broken(setting, name) as (own, change):
         for window in range(1, preset.fault_days + 1):
             day = preset.reference_days + window - 1
             own.write(day, own.folder / "logs", change)
-            result = _judge(own, own.folder / "logs", state, day + 1)
+            result, _ = _judge(own, own.folder / "logs", own.folder / "state", day + 1)
             console.print(f"{name}, window {window}: {result.verdict}, {result.cause}: {result.reason}")
             if result.verdict in LOUD:
                 found = {
@@ -142,9 +157,23 @@ def fault(setting: Setting, preset: Preset, name: str, console: Console) -> dict
                     "reason": result.reason,
                 }
                 break
-    finally:
-        own.traffic.world.items.created[:] = created
     return {"fault": name, "cause_due": expected, **found}
+
+
+def trip(setting: Setting, preset: Preset, console: Console) -> dict[str, Any]:
+    """The codebook collapses; the job moves the switch of a service under traffic."""
+    day = preset.reference_days
+    with _broken(setting, TRIPPING) as (own, change):
+        own.write(day, own.folder / "logs", change)
+
+        def judge(switch: Path, number: int) -> tuple[DriftResult, Entry | None]:
+            state = own.folder / f"state-{number}"
+            shutil.copytree(own.folder / "state", state)
+            return _judge(own, own.folder / "logs", state, day + 1, switch)
+
+        found = trips(own.folder / "trip", judge, preset.trips)
+    console.print(f"from a trip to the baseline's first slate: {found['max_s']:.2f} s at most")
+    return found
 
 
 def measure_throughput(setting: Setting, preset: Preset, console: Console) -> dict[str, Any]:
@@ -204,20 +233,21 @@ def _copy(table: pa.Table, n: int) -> pa.Table:
     return table.set_column(place, field, pa.array(stamps.astype(np.int64)).cast(field.type))
 
 
-def _judge(setting: Setting, logs: Path, state: Path, day: int) -> DriftResult:
+def _judge(
+    setting: Setting, logs: Path, state: Path, day: int, switch: Path | None = None
+) -> tuple[DriftResult, Entry | None]:
     """The job as it runs two hours after the end of the day before `day`."""
     now = datetime.fromtimestamp(START_MS / 1000, UTC) + day * DAY + timedelta(hours=2)
     segments = Segments.of(setting.traffic.world.users.table, SEGMENT)
-    result, _ = run_watch(
+    return run_watch(
         setting.bundle.path,
         logs / "predictions",
         logs / "feedback",
         state,
         setting.folder / "out",
-        Options(segments=segments),
+        Options(segments=segments, switch=switch),
         now=now,
     )
-    return result
 
 
 def _head(document: dict[str, Any]) -> str:
@@ -260,6 +290,20 @@ def _tables(document: dict[str, Any]) -> Tables:
                         row.get("cause") or "-",
                     )
                     for row in document["faults"]
+                ),
+            ],
+        ),
+        (
+            "From a trip to the first slate of the baseline",
+            [
+                ("trips", "p50, s", "longest, s", "target", "requests meanwhile", "failed"),
+                (
+                    str(document["trip"]["trips"]),
+                    f"{document['trip']['p50_s']:.3f}",
+                    f"{document['trip']['max_s']:.3f}",
+                    "under 10 s",
+                    f"{document['trip']['slates']:,}",
+                    str(document["trip"]["failed"]),
                 ),
             ],
         ),

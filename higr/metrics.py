@@ -230,4 +230,73 @@ JOB_FIGURE = Metric(
     ("task", "figure"),
 )
 
+OUTCOME_SLATES = Metric(
+    "higr_outcome_slates",
+    "counter",
+    "Slates whose time for feedback is over, with or without feedback, by the bundle that made them.",
+    ("version",),
+)
+OUTCOME_VIEWS = Metric(
+    "higr_outcome_effective_view_share",
+    "counter",
+    "Sum over these slates of the share of their items that was effectively viewed.",
+    ("version",),
+)
+OUTCOME_VIEWS_SQUARES = Metric(
+    "higr_outcome_effective_view_share_squares",
+    "counter",
+    "Sum over these slates of the square of that share.",
+    ("version",),
+)
+OUTCOME_WATCH = Metric(
+    "higr_outcome_watch_seconds", "counter", "Seconds that these slates were watched.", ("version",)
+)
+OUTCOME_WATCH_SQUARES = Metric(
+    "higr_outcome_watch_seconds_squares",
+    "counter",
+    "Sum over these slates of the square of the seconds that each was watched.",
+    ("version",),
+)
+OUTCOME_FEEDBACK = Metric(
+    "higr_outcome_feedback_events",
+    "counter",
+    "Feedback events read from the logs: joined, late (their slate was counted before), unknown (no such "
+    "slate).",
+    ("fate",),
+)
+OUTCOME_SETTLED = Metric(
+    "higr_outcome_settled_timestamp_seconds",
+    "gauge",
+    "When the newest slate that is counted was served, Unix seconds: logs that stop make it old.",
+)
+
+ROLLOUT_PHASE = Metric(
+    "higr_rollout_phase",
+    "gauge",
+    "1 for where the rollout is: progressing, promoting, promoted, reverting, rolled-back or held.",
+    ("phase",),
+)
+ROLLOUT_DECISION = Metric(
+    "higr_rollout_decision",
+    "gauge",
+    "1 for what the last look decided: advance, promote, roll-back or hold.",
+    ("decision",),
+)
+ROLLOUT_WEIGHT = Metric(
+    "higr_rollout_canary_weight", "gauge", "Per cent of the traffic that the rollout gives to the canary."
+)
+ROLLOUT_SLATES = Metric(
+    "higr_rollout_slates", "gauge", "Slates asked of each side since the step began.", ("side",)
+)
+ROLLOUT_EXCESS = Metric(
+    "higr_rollout_excess",
+    "gauge",
+    "Bounds (low, high) of how much worse than its margin the canary is, by measure: low above 0 is a "
+    "reason to roll back, high up to 0 one to go on.",
+    ("measure", "bound"),
+)
+ROLLOUT_LOOK = Metric(
+    "higr_rollout_last_look_timestamp_seconds", "gauge", "When the rollout last looked, Unix seconds."
+)
+
 METRICS = tuple(value for value in tuple(globals().values()) if isinstance(value, Metric))

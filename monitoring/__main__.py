@@ -84,7 +84,10 @@ def watch(
     ] = None,
     segment: Annotated[str | None, typer.Option(help="Profile field to look at by its values.")] = None,
     switch: Annotated[
-        Path | None, typer.Option(help="Switch file that a trip moves; none: nothing is moved.")
+        str | None,
+        typer.Option(
+            help="Switch that a trip moves: a file, or configmap:NAMESPACE/NAME; none: nothing is moved."
+        ),
     ] = None,
     trips: Annotated[int, typer.Option(help="Windows in a row that must trip.", min=1)] = 1,
     releases: Annotated[
@@ -105,7 +108,7 @@ def watch(
     from datetime import timedelta
 
     from higr.files import read_table
-    from monitoring.act import Rules
+    from monitoring.act import Rules, lever
     from monitoring.columns import Segments
     from monitoring.pipeline import PipelineTarget
     from monitoring.watch import Options, run_watch
@@ -122,7 +125,7 @@ def watch(
         reference=(first, end) if first and end else None,
         weekday=weekday,
         segments=Segments.of(read_table(users), segment) if users and segment else Segments(),
-        switch=switch,
+        switch=lever(switch) if switch else None,
         rules=Rules(trips, releases, timedelta(hours=cool_down)),
         pipeline=PipelineTarget.load(pipeline) if pipeline else None,
         pushgateway=pushgateway,
@@ -151,17 +154,19 @@ def watch(
 @app.command(name="switch")
 def move_switch(
     to: Annotated[str, typer.Argument(help="auto, higr or baseline.")],
-    switch: Annotated[Path, typer.Option(help="The switch file that serving reads.")],
+    switch: Annotated[
+        str, typer.Option(help="The switch: the file that serving reads, or configmap:NAMESPACE/NAME.")
+    ],
     record: Annotated[Path, typer.Option(help="The record, switch.jsonl in the job's state.")],
     by: Annotated[str, typer.Option(help="Who you are.")],
     why: Annotated[str, typer.Option(help="Why.")],
 ) -> None:
     """Move the switch by hand, and write it into the record of its moves."""
-    from monitoring.act import POSITIONS, Record, override
+    from monitoring.act import POSITIONS, Record, lever, override
 
     if to not in POSITIONS:
         raise InputError(f"no position {to!r}; it must be one of {', '.join(POSITIONS)}")
-    entry = override(switch, Record(record), to, by, why, datetime.now(UTC))  # type: ignore[arg-type]
+    entry = override(lever(switch), Record(record), to, by, why, datetime.now(UTC))  # type: ignore[arg-type]
     Console().print(f"switch moved from {entry.was} to {entry.to}", highlight=False)
 
 
@@ -176,6 +181,34 @@ def export(
 
     try:
         serve(result, port, address)
+    except OSError as error:
+        raise InputError(
+            f"cannot listen on {address}:{port} ({error.strerror}); choose another --port"
+        ) from None
+
+
+@app.command()
+def outcomes(
+    bundle: Annotated[Path, typer.Option(help="A bundle that serves: its policy says what is effective.")],
+    predictions: Annotated[
+        list[Path], typer.Option(help="Directory of a prediction log's Parquet parts; may be repeated.")
+    ],
+    feedback: Annotated[
+        list[Path], typer.Option(help="Directory of a feedback log's Parquet parts; may be repeated.")
+    ],
+    settle: Annotated[float, typer.Option(help="Seconds a slate's feedback is waited for.", min=0.1)] = 900.0,
+    every: Annotated[float, typer.Option(help="Seconds between two looks at the logs.", min=0.1)] = 15.0,
+    port: Annotated[int, typer.Option(help="Port of /metrics.", min=1, max=65535)] = 9106,
+    address: Annotated[str, typer.Option(help="Address to listen on.")] = "0.0.0.0",
+) -> None:
+    """Count how slates were received, by the bundle that made them, until stopped; a rollout reads it."""
+    from higr.bundle import Bundle
+    from monitoring.received import Received
+    from monitoring.received_exporter import serve
+
+    received = Received(Bundle.open(bundle), predictions, feedback, settle, datetime.now(UTC).timestamp())
+    try:
+        serve(received, every, port, address)
     except OSError as error:
         raise InputError(
             f"cannot listen on {address}:{port} ({error.strerror}); choose another --port"

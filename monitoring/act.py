@@ -17,10 +17,24 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from higr.errors import InputError
 from monitoring.result import DriftResult
+from monitoring.switch_map import PREFIX, SwitchMap
 
 JOB = "drift-job"
 Position = Literal["auto", "higr", "baseline"]
 POSITIONS = ("auto", "higr", "baseline")
+
+
+Lever = Path | SwitchMap
+"""The switch: a file that serving reads, or the ConfigMap behind it."""
+
+
+def lever(address: str) -> Lever:
+    """Of `--switch`: a path, or `configmap:NAMESPACE/NAME`.
+
+    Raises:
+        InputError: there is no way to the cluster.
+    """
+    return SwitchMap(address) if address.startswith(PREFIX) else Path(address)
 
 
 class Entry(BaseModel):
@@ -99,7 +113,7 @@ class Record:
 
 
 def act(
-    result: DriftResult, switch: Path, record: Record, rules: Rules, recent: list[str], now: datetime
+    result: DriftResult, switch: Lever, record: Record, rules: Rules, recent: list[str], now: datetime
 ) -> Entry | None:
     """Move the switch as the verdict says; what was decided, or None where there was nothing to decide.
 
@@ -122,7 +136,7 @@ def act(
     return None
 
 
-def override(switch: Path, record: Record, to: Position, by: str, why: str, now: datetime) -> Entry:
+def override(switch: Lever, record: Record, to: Position, by: str, why: str, now: datetime) -> Entry:
     """A person moves the switch; it goes into the record.
 
     Raises:
@@ -132,21 +146,29 @@ def override(switch: Path, record: Record, to: Position, by: str, why: str, now:
     return _move(switch, record, entry)
 
 
-def read_switch(path: Path) -> Position:
+def read_switch(switch: Lever) -> Position:
     """Raises: InputError: missing or malformed: who cannot read it must not move it."""
+    word = switch.read() if isinstance(switch, SwitchMap) else _word(switch)
+    if word not in POSITIONS:
+        raise InputError(f"switch {switch} holds {word!r}; it must be one of {', '.join(POSITIONS)}")
+    return word  # type: ignore[return-value]
+
+
+def _word(path: Path) -> str:
     try:
-        word = path.read_bytes()[:64].decode("utf-8", "replace").strip()
+        return path.read_bytes()[:64].decode("utf-8", "replace").strip()
     except OSError as error:
         raise InputError(
             f"switch {path} cannot be read ({error.strerror}); give the file that serving was started with"
         ) from None
-    if word not in POSITIONS:
-        raise InputError(f"switch {path} holds {word!r}; it must be one of {', '.join(POSITIONS)}")
-    return word  # type: ignore[return-value]
 
 
-def write_switch(path: Path, position: Position) -> None:
-    """In place where the file is a mount that nothing can be renamed over."""
+def write_switch(switch: Lever, position: Position) -> None:
+    """A file in place where it is a mount that nothing can be renamed over."""
+    if isinstance(switch, SwitchMap):
+        switch.write(position)
+        return
+    path = switch
     aside = path.with_name(f".{path.name}.{os.getpid()}")
     try:
         try:
@@ -161,7 +183,7 @@ def write_switch(path: Path, position: Position) -> None:
 
 def _trip(
     result: DriftResult,
-    switch: Path,
+    switch: Lever,
     record: Record,
     rules: Rules,
     recent: list[str],
@@ -192,7 +214,7 @@ def _trip(
     return entry
 
 
-def _move(switch: Path, record: Record, entry: Entry) -> Entry:
+def _move(switch: Lever, record: Record, entry: Entry) -> Entry:
     record.append(entry.model_copy(update={"action": "moving"}))
     write_switch(switch, entry.to or "auto")
     record.append(entry)

@@ -13,7 +13,7 @@ from higr.bundle import Bundle
 from higr.config import MonitoringConfig
 from higr.errors import HigrError, InputError
 from higr.files import atomic_file, write_json
-from monitoring.act import Entry, Record, Rules, act
+from monitoring.act import Entry, Lever, Record, Rules, act
 from monitoring.catalogue import CatalogueFigures, catalogue_figures
 from monitoring.cells import Cells
 from monitoring.columns import Segments
@@ -47,7 +47,7 @@ class Options:
         reference: (first moment, end) of the reference period instead.
         weekday: compare with the same weekday where there are enough.
         segments: users by a field of their profile.
-        switch, record: the file that serving reads, and where moves are written; None: nothing is moved.
+        switch, record: the switch that serving reads, and where moves are written; None: nothing is moved.
         pipeline: what a trip starts; None: nothing.
         pushgateway: host:port; None: not pushed.
     """
@@ -58,7 +58,7 @@ class Options:
     reference: tuple[datetime, datetime] | None = None
     weekday: bool = True
     segments: Segments = field(default_factory=Segments)
-    switch: Path | None = None
+    switch: Lever | None = None
     rules: Rules = field(default_factory=Rules)
     pipeline: PipelineTarget | None = None
     pushgateway: str | None = None

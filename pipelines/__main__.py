@@ -12,6 +12,7 @@ from rich.table import Table
 
 from components.image import IMAGE
 from components.parameters import PARAMETERS, check, read
+from components.rollout import TOOLS
 from higr.config import RunConfig, load_config, parse_overrides
 from higr.errors import HigrError, InputError
 
@@ -142,6 +143,23 @@ def schedule_command(
     settled = _config(config, settings)
     made = schedule(pipeline.value, settled, given, when, image, load_cluster(cluster))
     typer.echo(f"recurring run {when.name} ({made})")
+
+
+@app.command("compile-rollout")
+def compile_rollout_command(
+    config: Annotated[Path, typer.Option(help="rollout.yaml; see docs/rollout.md.")],
+    out: Annotated[Path, typer.Option("--out", "-o", help="YAML file to write.")] = Path(
+        "rollout-pipeline.yaml"
+    ),
+    image: Annotated[
+        str, typer.Option(envvar="HIGR_TOOLS_IMAGE", help="Image that holds the controller.")
+    ] = TOOLS,
+) -> None:
+    """Compile the rollout pipeline for a cluster; the configuration becomes a parameter's default."""
+    from pipelines.rollout import compile_rollout
+
+    compile_rollout(config, out, image)
+    typer.echo(f"wrote {out}")
 
 
 @app.command("cluster")

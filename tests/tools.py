@@ -14,6 +14,7 @@ from higr.errors import EngineError
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 TOOLS = REPOSITORY / ".tools" / "bin"
+PATH = os.pathsep.join((str(Path(sys.executable).parent), os.environ.get("PATH", "")))
 SHARED = REPOSITORY.parent / "shared"
 
 # Name: where it is looked for, and how it gets there.
@@ -35,6 +36,10 @@ PLACES: dict[str, tuple[Path, str]] = {
     ),
     "redis-server": (Path(shutil.which("redis-server") or "redis-server"), "run make system-deps"),
     "weed": (Path(sys.executable).parent / "weed", "run make setup"),
+    "hadolint": (Path(shutil.which("hadolint", path=PATH) or "hadolint"), "run make setup"),
+    "buildah": (Path(shutil.which("buildah") or "buildah"), "run make image-deps"),
+    "podman": (Path(shutil.which("podman") or "podman"), "run make image-deps"),
+    "mmdebstrap": (Path(shutil.which("mmdebstrap") or "mmdebstrap"), "run make image-deps"),
     "kube-tools": (SHARED / "tools" / "crd_schema.py", "the contract tools lie beside the repository"),
     "crds": (SHARED / "schemas", "the platform's CRDs lie beside the repository"),
     "data": (SHARED / "data", "the real logs lie beside the repository"),

@@ -17,6 +17,10 @@ def drift(settings: RuleSettings) -> Group:
         series = q.of(m.DRIFT_VERDICT, f'verdict="{name}"')
         return f"max({series}) == 1"
 
+    def failed(action: str) -> str:
+        series = q.of(m.DRIFT_ACT_FAILED, f'action="{action}"')
+        return f"max({series}) == 1"
+
     return Group(
         "higr-drift",
         (
@@ -54,6 +58,28 @@ def drift(settings: RuleSettings) -> Group:
                 description=f"The drift job says trip. Columns by PSI:{moved}.",
                 runbook="drift",
                 dashboard="higr-oncall",
+            ),
+            Alert(
+                "HigrDriftCannotTrip",
+                failed("switch"),
+                severity="page",
+                team="ml",
+                cause="drift-act",
+                summary="Drift harms users and the drift job could not move the switch: the model still serves.",
+                description="The last run of the drift job should have moved the switch, and failed.",
+                runbook="drift",
+                dashboard="higr-oncall",
+            ),
+            Alert(
+                "HigrDriftNoPipeline",
+                failed("pipeline"),
+                severity="watch",
+                team="ml",
+                cause="drift-act",
+                summary="The pipeline that a trip should start did not start: nothing is being mended.",
+                description="The last run of the drift job moved the switch and could not start its pipeline.",
+                runbook="drift",
+                dashboard="higr-semantic-ids",
             ),
             Alert(
                 "HigrDriftNoData",

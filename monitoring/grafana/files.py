@@ -8,13 +8,14 @@ from monitoring.alerting.settings import RuleSettings
 from monitoring.grafana.oncall import oncall
 from monitoring.grafana.panels import Board, built
 from monitoring.grafana.preference import preference
+from monitoring.grafana.rollout import rollout
 from monitoring.grafana.semantic_ids import semantic_ids
 from monitoring.grafana.serving import serving
 from monitoring.grafana.training import training
 
 
 def boards(settings: RuleSettings) -> tuple[Board, ...]:
-    return tuple(make(settings) for make in (oncall, semantic_ids, preference, serving, training))
+    return tuple(make(settings) for make in (oncall, semantic_ids, preference, serving, training, rollout))
 
 
 def documents(settings: RuleSettings) -> dict[str, str]:

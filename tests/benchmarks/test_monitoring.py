@@ -87,6 +87,7 @@ def test_page_has_the_figures_that_are_due() -> None:
             {"fault": "f", "detected": False, "named_correctly": False, "windows_to_detect": None},
             {"fault": "g", "detected": True, "named_correctly": True, "windows_to_detect": 1, "cause": "c"},
         ],
+        "trip": {"trips": 3, "p50_s": 0.2, "max_s": 0.25, "slates": 1000, "failed": 0},
         "throughput": {
             "rows": 10,
             "seconds": 2.0,
@@ -96,10 +97,11 @@ def test_page_has_the_figures_that_are_due() -> None:
             "state_mb": 1.0,
         },
     }
-    quiet, faults, speed = (rows for _, rows in _tables(document))
+    quiet, faults, trip, speed = (rows for _, rows in _tables(document))
     assert quiet[1][:3] == ("28", "1", "0")
     assert faults[1][1:4] == ("**no**", "**no**", "-")
     assert faults[2][1:4] == ("yes", "yes", "1")
+    assert trip[1] == ("3", "0.200", "0.250", "under 10 s", "1,000", "0")
     assert speed[1][0] == "10"
     assert "quick" in _head(document)
     assert set(PRESETS) == {"full", "quick"}

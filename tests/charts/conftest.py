@@ -1,12 +1,12 @@
 """Helm, strict schemas and sets of values for the chart's tests."""
 
 import functools
-import sys
 from collections.abc import Callable
 
 import pytest
 
 from tests.charts.rendering import Document, Helm, value_sets
+from tests.kube import kube_tools
 from tests.tools import require
 
 
@@ -25,13 +25,10 @@ def helm() -> Helm:
 @pytest.fixture(scope="session")
 def strict_errors() -> Callable[[Document], list[str]]:
     """Everything that is wrong with a manifest by the schemas of Kubernetes and of the platform's CRDs."""
-    tools, crds = require("kube-tools").parent, require("crds")
-    sys.path.insert(0, str(tools))
-    try:
+    crds = require("crds")
+    with kube_tools():
         from crd_schema import manifest_errors
         from kube_emulator import SchemaCatalog
-    finally:
-        sys.path.remove(str(tools))
     return functools.partial(manifest_errors, SchemaCatalog([str(crds)]))
 
 

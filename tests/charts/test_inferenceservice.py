@@ -1,6 +1,5 @@
 """What the InferenceService asks of KServe, and how its pods are kept in."""
 
-import copy
 from collections.abc import Callable
 from typing import Any
 
@@ -9,10 +8,15 @@ import typer
 from typer.main import get_command
 
 from serving.__main__ import main
-from tests.charts.rendering import VALUES, Document, Helm, set_json
+from tests.charts.rendering import FULL, VALUES, Document, Helm, pods, set_json
 
 ROLES = ("transformer", "predictor")
 GPU = ("--values", str(VALUES / "gpu.yaml"))
+
+
+def stable(helm: Helm, *arguments: str) -> Document:
+    """The InferenceService that clients ask, alone where neither canary nor collector is on."""
+    return helm.find("InferenceService", *arguments)
 
 
 def container(service: Document, role: str) -> dict[str, Any]:
@@ -24,38 +28,9 @@ def flags(service: Document, role: str) -> dict[str, str]:
     return dict(argument.split("=", 1) for argument in container(service, role)["args"])
 
 
-@pytest.mark.parametrize("role", ROLES)
-def test_pods_are_kept_in(helm: Helm, values: tuple[str, ...], role: str) -> None:
-    service = helm.find("InferenceService", *values)
-    spec, inner = service["spec"][role], container(service, role)
-
-    assert inner["securityContext"] == {
-        "allowPrivilegeEscalation": False,
-        "capabilities": {"drop": ["ALL"]},
-        "readOnlyRootFilesystem": True,
-        "runAsNonRoot": True,
-        "seccompProfile": {"type": "RuntimeDefault"},
-    }
-    assert spec["automountServiceAccountToken"] is False
-    assert not {"hostNetwork", "hostPID", "hostIPC", "initContainers"} & set(spec)
-    assert all({"emptyDir", "configMap", "persistentVolumeClaim"} & set(volume) for volume in spec["volumes"])
-    assert {mount["name"] for mount in inner["volumeMounts"]} == {
-        volume["name"] for volume in spec["volumes"]
-    }
-
-
-def test_the_helm_test_is_kept_in_too(helm: Helm, values: tuple[str, ...]) -> None:
-    pod = helm.find("Pod", *values)["spec"]
-
-    assert pod["automountServiceAccountToken"] is False
-    assert pod["containers"][0]["securityContext"]["readOnlyRootFilesystem"] is True
-    assert pod["containers"][0]["securityContext"]["capabilities"] == {"drop": ["ALL"]}
-    assert "volumes" not in pod
-
-
 @pytest.mark.parametrize(("role", "model"), [("transformer", "higr"), ("predictor", "higr-predictor")])
 def test_probes_ask_for_the_model_and_liveness_for_the_process(helm: Helm, role: str, model: str) -> None:
-    inner = container(helm.find("InferenceService"), role)
+    inner = container(stable(helm), role)
 
     assert inner["readinessProbe"]["httpGet"] == {"path": f"/v2/models/{model}/ready", "port": 8080}
     assert inner["startupProbe"]["httpGet"] == inner["readinessProbe"]["httpGet"]
@@ -67,14 +42,14 @@ def test_probes_ask_for_the_model_and_liveness_for_the_process(helm: Helm, role:
 )
 def test_startup_time_becomes_whole_probes(helm: Helm, startup: int, period: int, failures: int) -> None:
     given = set_json(probes__startupSeconds=startup, probes__periodSeconds=period)
-    probe = container(helm.find("InferenceService", *given), "predictor")["startupProbe"]
+    probe = container(stable(helm, *given), "predictor")["startupProbe"]
 
     assert (probe["failureThreshold"], probe["periodSeconds"]) == (failures, period)
 
 
 @pytest.mark.parametrize("role", ROLES)
 def test_both_components_load_the_same_bundle(helm: Helm, role: str) -> None:
-    service = helm.find("InferenceService", *set_json(bundle__storageUri="s3://models/higr/7"))
+    service = stable(helm, *set_json(bundle__storageUri="s3://models/higr/7"))
     environment = {entry["name"]: entry["value"] for entry in container(service, role)["env"]}
 
     assert container(service, role)["name"] == "kserve-container"
@@ -83,22 +58,29 @@ def test_both_components_load_the_same_bundle(helm: Helm, role: str) -> None:
 
 
 def test_the_server_knows_every_flag(helm: Helm) -> None:
-    claims = set_json(features__claim="store", predictionLog__claim="log")
-    service = helm.find("InferenceService", *claims)
-    assert container(service, "transformer")["command"] == ["python", "-m", "serving"]
     server = typer.Typer(add_completion=False)
     server.command()(main)
     known = {option for parameter in get_command(server).params for option in parameter.opts}
+    processes = [
+        running.spec["containers"][0]
+        for arguments in (FULL, set_json(baselineOnly=True))
+        for running in pods(helm.documents(*arguments))
+        if running.replicas
+    ]
 
-    assert {flag for role in ROLES for flag in flags(service, role)} - known == set()
+    assert len(processes) == 6
+    for process in processes:
+        assert process["command"] == ["python", "-m", "serving"]
+        assert {argument.split("=")[0] for argument in process["args"]} - known == set()
 
 
 def test_nothing_is_left_for_kserve_to_append(helm: Helm, values: tuple[str, ...]) -> None:
     """KServe appends these to a custom transformer's arguments where none begins with them."""
-    arguments = container(helm.find("InferenceService", *values), "transformer")["args"]
-
-    for appended in ("--model_name", "--predictor_host", "--http_port"):
-        assert sum(argument.startswith(appended) for argument in arguments) == 1
+    for running in pods(helm.documents(*values)):
+        if running.replicas and "--role=transformer" in running.spec["containers"][0]["args"]:
+            arguments = running.spec["containers"][0]["args"]
+            for appended in ("--model_name", "--predictor_host", "--http_port"):
+                assert sum(argument.startswith(appended) for argument in arguments) == 1
 
 
 @pytest.mark.parametrize(
@@ -113,11 +95,11 @@ def test_nothing_is_left_for_kserve_to_append(helm: Helm, values: tuple[str, ...
 def test_the_transformer_is_told_where_the_predictor_is(
     helm: Helm, given: dict[str, object], host: str
 ) -> None:
-    assert flags(helm.find("InferenceService", *set_json(**given)), "transformer")["--predictor_host"] == host
+    assert flags(stable(helm, *set_json(**given)), "transformer")["--predictor_host"] == host
 
 
 def test_a_stopping_pod_answers_on_and_is_given_time(helm: Helm) -> None:
-    service = helm.find("InferenceService", *set_json(shutdown__preStopSeconds=7, shutdown__graceSeconds=20))
+    service = stable(helm, *set_json(shutdown__preStopSeconds=7, shutdown__graceSeconds=20))
 
     for role in ROLES:
         assert container(service, role)["lifecycle"] == {"preStop": {"sleep": {"seconds": 7}}}
@@ -134,7 +116,7 @@ def test_a_stopping_pod_answers_on_and_is_given_time(helm: Helm) -> None:
 def test_a_claim_is_mounted_where_its_flag_says(
     helm: Helm, given: dict[str, object], flag: str, volume: dict[str, object]
 ) -> None:
-    service = helm.find("InferenceService", *set_json(**given))
+    service = stable(helm, *set_json(**given))
     folder = flags(service, "transformer")[flag]
     mounts = {
         mount["mountPath"]: mount["name"] for mount in container(service, "transformer")["volumeMounts"]
@@ -145,12 +127,12 @@ def test_a_claim_is_mounted_where_its_flag_says(
     }
 
     assert claims[mounts[folder]] == volume
-    assert flag not in flags(helm.find("InferenceService"), "transformer")
+    assert flag not in flags(stable(helm), "transformer")
     assert flag not in flags(service, "predictor")
 
 
 def test_a_gpu_and_its_image_are_the_predictors_alone(helm: Helm) -> None:
-    service = helm.find("InferenceService", *GPU)
+    service = stable(helm, *GPU)
 
     assert container(service, "predictor")["image"] == "registry.example.org/higr/serve-gpu:0.1.0-cuda"
     assert container(service, "transformer")["image"].startswith(
@@ -158,51 +140,87 @@ def test_a_gpu_and_its_image_are_the_predictors_alone(helm: Helm) -> None:
     )
     assert container(service, "predictor")["resources"]["limits"]["nvidia.com/gpu"] == 1
     assert "nvidia.com/gpu" not in container(service, "transformer")["resources"]["limits"]
-    assert container(service, "predictor")["env"][1] == {
+    assert {
         "name": "FEATURE_TOKEN",
         "valueFrom": {"secretKeyRef": {"name": "features", "key": "token"}},
-    }
+    } in container(service, "predictor")["env"]
 
 
-@pytest.mark.parametrize("role", ROLES)
 @pytest.mark.parametrize("claims", [{}, {"features__claim": "store", "predictionLog__claim": "log"}])
 def test_knative_takes_the_pods(
-    helm: Helm, strict_errors: Callable[[Document], list[str]], role: str, claims: dict[str, object]
+    helm: Helm, strict_errors: Callable[[Document], list[str]], claims: dict[str, object]
 ) -> None:
     """KServe copies a component into a Knative Service, which refuses fields that a Deployment takes."""
-    service = helm.find("InferenceService", *set_json(deploymentMode="Knative", **claims))
-    pod = copy.deepcopy(service["spec"][role])
-    for kserves_own in ("minReplicas", "maxReplicas"):
-        del pod[kserves_own]
-    knative = {
-        "apiVersion": "serving.knative.dev/v1",
-        "kind": "Service",
-        "metadata": {"name": "higr", "namespace": "models"},
-        "spec": {"template": {"spec": pod}},
-    }
+    documents = helm.documents(*set_json(deploymentMode="Knative", **claims))
+    components = [running for running in pods(documents) if running.replicas]
 
-    assert strict_errors(knative) == []
-    pod["containers"][0]["lifecycle"] = {"preStop": {"sleep": {"seconds": 1}}}
-    assert any("lifecycle" in error for error in strict_errors(knative))
+    assert {running.part for running in components} == {"transformer", "predictor"}
+    for running in components:
+        pod = {**running.spec}
+        knative = {
+            "apiVersion": "serving.knative.dev/v1",
+            "kind": "Service",
+            "metadata": {"name": "higr", "namespace": "models"},
+            "spec": {"template": {"spec": pod}},
+        }
+        assert strict_errors(knative) == []
+        pod["terminationGracePeriodSeconds"] = 30
+        assert any("terminationGracePeriodSeconds" in error for error in strict_errors(knative))
 
 
-@pytest.mark.parametrize("role", ROLES)
+@pytest.mark.parametrize("arguments", [GPU, FULL, set_json(baselineOnly=True)])
 def test_a_deployment_takes_the_pods(
-    helm: Helm, strict_errors: Callable[[Document], list[str]], role: str
+    helm: Helm, strict_errors: Callable[[Document], list[str]], arguments: tuple[str, ...]
 ) -> None:
     """What KServe makes of a component in Standard mode, by the core schemas."""
-    pod = copy.deepcopy(helm.find("InferenceService", *GPU)["spec"][role])
-    for kserves_own in ("minReplicas", "maxReplicas"):
-        del pod[kserves_own]
-    labels = {"app": f"isvc.slates-{role}"}
-    deployment = {
-        "apiVersion": "apps/v1",
-        "kind": "Deployment",
-        "metadata": {"name": f"slates-{role}", "namespace": "models"},
-        "spec": {
-            "selector": {"matchLabels": labels},
-            "template": {"metadata": {"labels": labels}, "spec": pod},
-        },
+    components = [running for running in pods(helm.documents(*arguments)) if running.replicas]
+
+    assert components
+    for running in components:
+        deployment = {
+            "apiVersion": "apps/v1",
+            "kind": "Deployment",
+            "metadata": {"name": f"slates-{running.part}", "namespace": "models"},
+            "spec": {
+                "selector": {"matchLabels": running.labels},
+                "template": {"metadata": {"labels": running.labels}, "spec": running.spec},
+            },
+        }
+        assert strict_errors(deployment) == []
+
+
+def test_pods_of_a_part_lie_apart_and_are_drained_one_at_a_time(helm: Helm) -> None:
+    documents = helm.documents()
+    budgets = {
+        document["spec"]["selector"]["matchLabels"]["app.kubernetes.io/component"]: document["spec"]
+        for document in documents
+        if document["kind"] == "PodDisruptionBudget"
     }
 
-    assert strict_errors(deployment) == []
+    for running in (running for running in pods(documents) if running.replicas):
+        assert budgets[running.part]["maxUnavailable"] == 1
+        assert budgets[running.part]["selector"]["matchLabels"] == running.labels
+        spread = running.spec["topologySpreadConstraints"]
+        assert [entry["topologyKey"] for entry in spread] == [
+            "topology.kubernetes.io/zone",
+            "kubernetes.io/hostname",
+        ]
+        assert all(entry["labelSelector"]["matchLabels"] == running.labels for entry in spread)
+
+
+def test_the_baseline_alone_is_a_transformer_where_kserve_wants_a_predictor(helm: Helm) -> None:
+    service = stable(helm, *set_json(baselineOnly=True))
+    given = flags(service, "predictor")
+
+    assert set(service["spec"]) == {"predictor"}
+    assert given["--role"] == "transformer"
+    assert given["--model_name"] == "higr"
+    # Port 9 of the pod itself: nobody listens, so a switch that leaves baseline costs no wait.
+    assert given["--predictor_host"] == "127.0.0.1:9"
+    assert container(service, "predictor")["readinessProbe"]["httpGet"]["path"] == "/v2/models/higr/ready"
+    assert helm.find("ConfigMap", *set_json(baselineOnly=True), name="higr-switch")["data"] == {
+        "mode": "baseline"
+    }
+    assert helm.find("Pod", *set_json(baselineOnly=True))["spec"]["containers"][0]["args"][1] == (
+        "http://higr-predictor.models"
+    )

@@ -8,7 +8,9 @@ from tests.charts.rendering import Helm, set_json
 def test_the_switch_belongs_to_kubectl_unless_values_set_it(helm: Helm) -> None:
     assert "data" not in helm.find("ConfigMap", name="higr-switch")
     for mode in ("auto", "higr", "baseline"):
-        assert helm.find("ConfigMap", *set_json(switch__mode=mode))["data"] == {"mode": mode}
+        assert helm.find("ConfigMap", *set_json(switch__mode=mode), name="higr-switch")["data"] == {
+            "mode": mode
+        }
 
 
 def test_moving_the_switch_leaves_the_pods_alone(helm: Helm) -> None:
@@ -67,10 +69,10 @@ def test_metrics_of_both_components_are_scraped(
 
     assert monitor["metadata"]["labels"]["release"] == "prometheus"
     # The labels KServe puts on what it makes of a component.
-    assert monitor["spec"]["selector"] == {
-        "matchLabels": {"serving.kserve.io/inferenceservice": "higr"},
-        "matchExpressions": [{"key": "component", "operator": "In", "values": ["transformer", "predictor"]}],
-    }
+    assert monitor["spec"]["selector"]["matchExpressions"] == [
+        {"key": "serving.kserve.io/inferenceservice", "operator": "In", "values": ["higr"]},
+        {"key": "component", "operator": "In", "values": ["transformer", "predictor"]},
+    ]
     assert monitor["spec"][endpoints] == [
         {"port": port, "path": "/metrics", "interval": "15s", "scrapeTimeout": "10s"}
     ]

@@ -4,6 +4,7 @@ python smoke.py http://higr-transformer.models
 """
 
 import json
+import os
 import sys
 import urllib.error
 import urllib.request
@@ -15,9 +16,10 @@ def ask(url: str, size: int) -> list[str]:
     """Return the items of one slate, in order."""
     instance = {"user_id": "helm-test", "slate_size": size}
     body = json.dumps({"instances": [instance]}).encode()
-    request = urllib.request.Request(
-        f"{url}/v1/models/higr:predict", body, {"Content-Type": "application/json"}
-    )
+    headers = {"Content-Type": "application/json"}
+    if token := os.environ.get("HIGR_TOKEN"):
+        headers["Authorization"] = f"Bearer {token}"
+    request = urllib.request.Request(f"{url}/v1/models/higr:predict", body, headers)
     with urllib.request.urlopen(request, timeout=10) as response:
         (prediction,) = json.load(response)["predictions"]
     return [str(item["item_id"]) for item in prediction["items"]]

@@ -1,17 +1,29 @@
 {{/*
-One component of the InferenceService: (dict "root" $ "role" "transformer"|"predictor").
-Fields Knative refuses (lifecycle, pod security context, grace period) appear in Standard mode alone.
+One component of an InferenceService: (dict "root" $ "part" PART "service" NAME "uri" URI "replicas" {min, max}).
+
+PART   process of `python -m serving`
+transformer, canary-transformer   role transformer before the predictor of the same InferenceService
+predictor, canary-predictor       role predictor
+baseline   role transformer that never asks a predictor
+feedback   the same, and it takes what is sent to /v1/feedback
+
+Fields Knative refuses (lifecycle, pod security context, grace period, spread) appear in Standard mode alone.
 */}}
 {{- define "higr.component" -}}
 {{- $root := .root -}}
-{{- $role := .role -}}
+{{- $role := include "higr.role" .part -}}
 {{- $values := index $root.Values $role -}}
-{{- $standard := eq $root.Values.deploymentMode "Standard" -}}
+{{- $standard := or (eq $root.Values.deploymentMode "Standard") (eq .part "feedback") -}}
 {{- $image := default (dict) $values.image -}}
-{{- $features := and (eq $role "transformer") $root.Values.features.claim -}}
-{{- $log := and (eq $role "transformer") $root.Values.predictionLog.claim -}}
-minReplicas: {{ $values.replicas.min }}
-maxReplicas: {{ $values.replicas.max }}
+minReplicas: {{ .replicas.min }}
+maxReplicas: {{ .replicas.max }}
+{{- if $standard }}
+{{- include "higr.scaling" . }}
+{{- end }}
+labels:
+  {{- include "higr.partLabels" (list $root .part) | nindent 2 }}
+annotations:
+  checksum/config: {{ include "higr.config" . | sha256sum }}
 serviceAccountName: {{ include "higr.serviceAccountName" $root }}
 automountServiceAccountToken: false
 {{- with $root.Values.imagePullSecrets }}
@@ -27,10 +39,15 @@ tolerations:
   {{- toYaml . | nindent 2 }}
 {{- end }}
 {{- if $standard }}
+{{- include "higr.spread" . }}
 terminationGracePeriodSeconds: {{ add $root.Values.shutdown.preStopSeconds $root.Values.shutdown.graceSeconds }}
+{{- if eq .part "feedback" }}
+deploymentStrategy:
+  type: Recreate
+{{- end }}
 securityContext:
   runAsNonRoot: true
-  {{- if $log }}
+  {{- if include "higr.writesLog" . }}
   fsGroup: {{ $root.Values.predictionLog.fsGroup }}
   fsGroupChangePolicy: OnRootMismatch
   {{- end }}
@@ -51,15 +68,9 @@ containers:
         containerPort: 8080
         protocol: TCP
     resources:
-      {{- toYaml $values.resources | nindent 6 }}
+      {{- toYaml (ternary $root.Values.feedback.resources $values.resources (eq .part "feedback")) | nindent 6 }}
     securityContext:
-      allowPrivilegeEscalation: false
-      capabilities:
-        drop: ["ALL"]
-      readOnlyRootFilesystem: true
-      runAsNonRoot: true
-      seccompProfile:
-        type: RuntimeDefault
+      {{- include "higr.containerSecurity" $root | nindent 6 }}
     {{- include "higr.probes" . | nindent 4 }}
     {{- if $standard }}
     lifecycle:
@@ -68,45 +79,23 @@ containers:
           seconds: {{ $root.Values.shutdown.preStopSeconds }}
     {{- end }}
     volumeMounts:
-      - name: tmp
-        mountPath: /tmp
-      {{- if eq $role "transformer" }}
-      - name: switch
-        mountPath: /etc/higr/switch
-        readOnly: true
-      {{- end }}
-      {{- if $features }}
-      - name: features
-        mountPath: /mnt/features
-        readOnly: true
-        {{- with $root.Values.features.path }}
-        subPath: {{ . }}
-        {{- end }}
-      {{- end }}
-      {{- if $log }}
-      - name: prediction-log
-        mountPath: /var/log/higr
-      {{- end }}
+      {{- include "higr.mounts" . | nindent 6 }}
 volumes:
-  - name: tmp
-    emptyDir:
-      sizeLimit: {{ $root.Values.scratch.size }}
-  {{- if eq $role "transformer" }}
-  - name: switch
-    configMap:
-      name: {{ include "higr.fullname" $root }}-switch
-  {{- end }}
-  {{- if $features }}
-  - name: features
-    persistentVolumeClaim:
-      claimName: {{ $features }}
-      readOnly: true
-  {{- end }}
-  {{- if $log }}
-  - name: prediction-log
-    persistentVolumeClaim:
-      claimName: {{ $log }}
-  {{- end }}
+  {{- include "higr.volumes" . | nindent 2 }}
+{{- end -}}
+
+{{/* Section of the values that sizes and places a part. */}}
+{{- define "higr.role" -}}
+{{- ternary "predictor" "transformer" (hasSuffix "predictor" .) -}}
+{{- end -}}
+
+{{/* Not empty: the part writes to a claim. */}}
+{{- define "higr.writesLog" -}}
+{{- if eq .part "feedback" -}}
+true
+{{- else if and (eq (include "higr.role" .part) "transformer") .root.Values.predictionLog.claim -}}
+true
+{{- end -}}
 {{- end -}}
 
 {{/*
@@ -114,18 +103,26 @@ KServe appends --model_name, --predictor_host and --http_port (spelt with unders
 lacks them; naming all three here keeps the rendered manifest the whole truth.
 */}}
 {{- define "higr.arguments" -}}
-- --role={{ .role }}
+{{- $values := .root.Values -}}
+{{- $role := include "higr.role" .part -}}
+- --role={{ $role }}
 - --bundle=/mnt/models
 - --http_port=8080
-{{- if eq .role "transformer" }}
-- --model_name={{ include "higr.modelName" .role }}
-- --predictor_host={{ include "higr.predictorHost" .root }}
-- --deadline-ms={{ .root.Values.deadline.milliseconds }}
-- --switch=/etc/higr/switch/mode
-{{- if .root.Values.features.claim }}
-- --features=/mnt/features
+- --config=/etc/higr/config/{{ .part }}.yaml
+{{- if include "higr.policyMap" .root }}
+- --policy=/etc/higr/policy/policy.yaml
 {{- end }}
-{{- if .root.Values.predictionLog.claim }}
+{{- if eq $role "transformer" }}
+- --model_name={{ include "higr.modelName" .part }}
+- --predictor_host={{ include "higr.predictorHost" . }}
+- --deadline-ms={{ $values.deadline.milliseconds }}
+- --switch=/etc/higr/switch/mode
+{{- if $values.features.claim }}
+- --features={{ list "/mnt/features" $values.features.path | compact | join "/" }}
+{{- end }}
+{{- if eq .part "feedback" }}
+- --feedback-dir=/var/log/higr-feedback
+{{- else if $values.predictionLog.claim }}
 - --log-dir=/var/log/higr
 {{- end }}
 {{- end }}
@@ -137,18 +134,28 @@ it mounts the bundle read-only at /mnt/models.
 */}}
 {{- define "higr.environment" -}}
 - name: STORAGE_URI
-  value: {{ .root.Values.bundle.storageUri | quote }}
-{{- range (index .root.Values .role).env }}
-- name: {{ .name }}
-  {{- if hasKey . "value" }}
-  value: {{ .value | quote }}
-  {{- else }}
-  valueFrom:
-    secretKeyRef:
-      name: {{ .secretName }}
-      key: {{ .secretKey }}
-  {{- end }}
+  value: {{ .uri | quote }}
+{{- if eq (include "higr.role" .part) "transformer" }}
+{{- with (include "higr.redisPassword" .root) }}
+{{ . }}
 {{- end }}
+{{- end }}
+{{- with (include "higr.env" (index .root.Values (include "higr.role" .part)).env) }}
+{{ . }}
+{{- end }}
+{{- end -}}
+
+{{/* Environment as the values have it, to environment as a pod has it. */}}
+{{- define "higr.env" -}}
+{{- $lines := list -}}
+{{- range . -}}
+{{- if hasKey . "value" -}}
+{{- $lines = append $lines (printf "- name: %s\n  value: %s" .name (quote .value)) -}}
+{{- else -}}
+{{- $lines = append $lines (printf "- name: %s\n  valueFrom:\n    secretKeyRef:\n      name: %s\n      key: %s" .name .secretName .secretKey) -}}
+{{- end -}}
+{{- end -}}
+{{- join "\n" $lines -}}
 {{- end -}}
 
 {{/*
@@ -157,7 +164,7 @@ Liveness asks the event loop alone: a predictor that is busy decoding must not b
 */}}
 {{- define "higr.probes" -}}
 {{- $probes := .root.Values.probes -}}
-{{- $ready := printf "/v2/models/%s/ready" (include "higr.modelName" .role) -}}
+{{- $ready := printf "/v2/models/%s/ready" (include "higr.modelName" .part) -}}
 startupProbe:
   httpGet:
     path: {{ $ready }}

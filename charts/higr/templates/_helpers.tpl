@@ -58,29 +58,49 @@ never inherited by another.
 {{- ternary (printf "%s@%s" $repository $digest) (printf "%s:%s" $repository $tag) (not (empty $digest)) -}}
 {{- end -}}
 
-{{/* Name of the role's model in URLs: clients know the transformer's. */}}
+{{/* Name of a part's model in URLs: clients know the transformer's. */}}
 {{- define "higr.modelName" -}}
-{{- ternary "higr" "higr-predictor" (eq . "transformer") -}}
+{{- ternary "higr-predictor" "higr" (hasSuffix "predictor" .) -}}
 {{- end -}}
 
-{{/* Host KServe gives the predictor inside the cluster; Standard mode maps port 80 to the container unless headless. */}}
+{{/*
+Host KServe gives the predictor of an InferenceService inside the cluster; Standard mode maps port 80 to the container
+unless headless. Where there is no predictor nobody listens: should the switch leave baseline, slates fall back at once.
+*/}}
 {{- define "higr.predictorHost" -}}
-{{- $host := printf "%s-predictor.%s" (include "higr.fullname" .) .Release.Namespace -}}
-{{- if and .Values.headlessServices (eq .Values.deploymentMode "Standard") -}}
+{{- if has .part (list "baseline" "feedback") -}}
+127.0.0.1:9
+{{- else -}}
+{{- $root := .root -}}
+{{- $host := printf "%s-predictor.%s" .service $root.Release.Namespace -}}
+{{- if and $root.Values.headlessServices (eq $root.Values.deploymentMode "Standard") -}}
 {{- $host = printf "%s:8080" $host -}}
 {{- end -}}
 {{- $host -}}
 {{- end -}}
+{{- end -}}
 
-{{/* Refuses what a JSON schema cannot see. */}}
-{{- define "higr.validate" -}}
-{{- range $role := list "transformer" "predictor" -}}
-{{- $replicas := (index $.Values $role).replicas -}}
-{{- if lt (int $replicas.max) (int $replicas.min) -}}
-{{- fail (printf "%s.replicas.max is %d, less than %s.replicas.min, which is %d: raise max or lower min" $role (int $replicas.max) $role (int $replicas.min)) -}}
+{{/* Service that answers clients: KServe's of the transformer, or of what runs in the predictor's place. */}}
+{{- define "higr.endpoint" -}}
+{{- include "higr.fullname" . }}-{{ ternary "predictor" "transformer" .Values.baselineOnly -}}
 {{- end -}}
+
+{{/* What a container may not do. */}}
+{{- define "higr.containerSecurity" -}}
+allowPrivilegeEscalation: false
+capabilities:
+  drop: ["ALL"]
+readOnlyRootFilesystem: true
+runAsNonRoot: true
+seccompProfile:
+  type: RuntimeDefault
 {{- end -}}
-{{- if ge (int .Values.monitoring.timeoutSeconds) (int .Values.monitoring.intervalSeconds) -}}
-{{- fail (printf "monitoring.timeoutSeconds is %d, not less than monitoring.intervalSeconds, which is %d: a scrape must end before the next" (int .Values.monitoring.timeoutSeconds) (int .Values.monitoring.intervalSeconds)) -}}
-{{- end -}}
+
+{{/* metadata of an object: (list $ NAME). */}}
+{{- define "higr.metadata" -}}
+{{- $root := index . 0 -}}
+name: {{ index . 1 }}
+namespace: {{ $root.Release.Namespace }}
+labels:
+  {{- include "higr.labels" $root | nindent 2 }}
 {{- end -}}

@@ -264,4 +264,5 @@ def test_a_page_is_worth_waking_somebody() -> None:
         "HigrBaselineFailing", "HigrSwitchUnreadable", "HigrPolicyUnreadable", "HigrTokensUnreadable",
         "HigrFeedbackRefused",
         "HigrFallbackBudget", "HigrLatencyBudget", "HigrErrorBudget", "HigrDriftPage", "HigrDriftTrip",
+            "HigrDriftCannotTrip",
     }  # fmt: skip

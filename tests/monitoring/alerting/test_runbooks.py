@@ -2,49 +2,28 @@
 
 import json
 import re
-import shlex
-import subprocess
-import sys
 from collections.abc import Iterator
-from functools import cache
 from pathlib import Path
-from typing import Any
 
 import pytest
-import typer
-import yaml
 
 from higr.metrics import METRICS
 from tests.monitoring.alerting.test_rules import ALERTS
-from tests.tools import REPOSITORY, require
+from tests.page_commands import (
+    every,
+    helm_takes,
+    kubectl_takes,
+    make_has,
+    our_program_takes,
+    prometheus_takes,
+    shell_parses,
+    with_program,
+)
+from tests.tools import REPOSITORY
 
 PAGES = sorted((REPOSITORY / "docs" / "runbooks").glob("*.md"))
 SECTIONS = ["What it means", "See", "Decide", "Make safe", "Fix", "Verify"]
-CLOSED = "http://127.0.0.1:1"
-"""Nobody listens there: a program that complains of that has understood its arguments."""
-
-
-def commands(page: Path) -> list[str]:
-    """Lines of its shell blocks, fenced or indented at the left margin."""
-    text = page.read_text()
-    fenced = [
-        line for block in re.findall(r"```sh\n(.*?)```", text, re.DOTALL) for line in block.splitlines()
-    ]
-    indented = [line.strip() for line in text.splitlines() if re.match(r" {4}\S", line)]
-    return [line for line in fenced + indented if line]
-
-
-EVERY = sorted({(page.stem, command) for page in PAGES for command in commands(page)})
-
-
-def with_program(*programs: str) -> list[tuple[str, str]]:
-    """Single commands that begin so, out of the lines of all pages."""
-    found = []
-    for page, line in EVERY:
-        for part in re.split(r" \| | && | -- (?=python)|(?<= )&$", line):
-            if part.startswith(programs):
-                found.append((page, part.strip()))
-    return sorted(set(found))
+EVERY = every(PAGES)
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
@@ -85,92 +64,33 @@ def test_metrics_and_alerts_of_a_page_exist(page: Path) -> None:
 
 @pytest.mark.parametrize(("page", "command"), EVERY)
 def test_a_shell_parses_it(page: str, command: str) -> None:
-    finished = subprocess.run(["sh", "-n", "-c", command], capture_output=True, text=True, check=False)
-    assert finished.returncode == 0, finished.stderr
+    shell_parses(command)
     assert not re.search(r"<[a-z ]+>|\.\.\.", command), "nothing is left to fill in"
 
 
-def _arguments(command: str) -> list[str]:
-    places = {"RELEASE": "higr", "NAME": "higr", "NAMESPACE": "models"}
-    for name, value in places.items():
-        command = command.replace(f"${name}", value)
-    return shlex.split(command)
-
-
-@pytest.mark.parametrize(("page", "command"), with_program("kubectl "))
+@pytest.mark.parametrize(("page", "command"), with_program(EVERY, "kubectl "))
 def test_kubectl_takes_it(page: str, command: str, tmp_path: Path) -> None:
-    kubeconfig = tmp_path / "config"
-    kubeconfig.write_text(
-        yaml.safe_dump(
-            {
-                "apiVersion": "v1",
-                "kind": "Config",
-                "clusters": [{"name": "c", "cluster": {"server": CLOSED}}],
-                "contexts": [{"name": "c", "context": {"cluster": "c", "user": ""}}],
-                "current-context": "c",
-            }
-        )
-    )
-    arguments = ["--kubeconfig", str(kubeconfig), *_arguments(command)[1:]]
-    finished = subprocess.run(
-        [require("kubectl"), *arguments], capture_output=True, text=True, check=False, timeout=60
-    )
-    assert re.search("refused|ServiceUnavailable|discover Metrics API", finished.stderr), finished.stderr
+    kubectl_takes(command, tmp_path)
 
 
-@pytest.mark.parametrize(("page", "command"), with_program("helm "))
+@pytest.mark.parametrize(("page", "command"), with_program(EVERY, "helm "))
 def test_helm_takes_it(page: str, command: str, tmp_path: Path) -> None:
-    for tool in ("helm", "helm3"):
-        finished = subprocess.run(
-            [require(tool), *_arguments(command)[1:]],
-            capture_output=True,
-            text=True,
-            check=False,
-            env={"KUBECONFIG": str(tmp_path / "none"), "HOME": str(tmp_path)},
-            timeout=60,
-        )
-        assert "cluster unreachable" in finished.stderr.lower(), finished.stderr
+    helm_takes(command, tmp_path)
 
 
-@pytest.mark.parametrize(("page", "command"), with_program("amtool ", "promtool "))
+@pytest.mark.parametrize(("page", "command"), with_program(EVERY, "amtool ", "promtool "))
 def test_the_tools_of_prometheus_take_it(page: str, command: str) -> None:
-    program, *arguments = shlex.split(re.sub(r"http://localhost:\d+", CLOSED, command))
-    finished = subprocess.run(
-        [require(program), *arguments], capture_output=True, text=True, check=False, cwd=REPOSITORY
-    )
-    assert finished.returncode == 0 or "refused" in finished.stderr, finished.stderr
+    prometheus_takes(command)
 
 
-@pytest.mark.parametrize(("page", "command"), with_program("python -m "))
+@pytest.mark.parametrize(("page", "command"), with_program(EVERY, "python -m "))
 def test_our_programs_have_these_options(page: str, command: str) -> None:
-    _, _, module, *arguments = shlex.split(command)
-    known: Any = _command_of(module)
-    if hasattr(known, "commands"):
-        name, *arguments = arguments
-        known = known.commands[name]
-    options = {option for parameter in known.params for option in parameter.opts}
-    given = [argument for argument in arguments if argument.startswith("--")]
-    assert set(given) <= options
-    needed = {p.opts[0] for p in known.params if p.required and p.opts[0].startswith("--")}
-    assert needed <= set(given)
+    our_program_takes(command)
 
 
-@cache
-def _command_of(module: str) -> Any:
-    argv, sys.argv = sys.argv, sys.argv[:1]  # serving reads it
-    try:
-        main = __import__(f"{module}.__main__", fromlist=["app"])
-    finally:
-        sys.argv = argv
-    return typer.main.get_command(main.app)
-
-
-@pytest.mark.parametrize(("page", "command"), with_program("make "))
+@pytest.mark.parametrize(("page", "command"), with_program(EVERY, "make "))
 def test_make_has_the_target(page: str, command: str) -> None:
-    finished = subprocess.run(
-        ["make", "-n", *shlex.split(command)[1:]], capture_output=True, text=True, check=False, cwd=REPOSITORY
-    )
-    assert finished.returncode == 0, finished.stderr
+    make_has(command)
 
 
 def _bodies() -> Iterator[tuple[str, str]]:
