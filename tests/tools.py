@@ -67,10 +67,11 @@ def require_int8_kernels() -> None:
         _missing(str(error))
 
 
-def require_spark() -> None:
-    """For tests that start a local Spark: pyspark and a Java."""
-    if importlib.util.find_spec("pyspark") is None:
-        _missing("pyspark is not installed: run make setup")
+def require_spark(*modules: str) -> None:
+    """For tests that start a local Spark: pyspark, what else it is to import, and a Java."""
+    for name in ("pyspark", *modules):
+        if importlib.util.find_spec(name) is None:
+            _missing(f"{name} is not installed: run make setup")
     if shutil.which("java") is None:
         _missing("java is not there: run make system-deps")
 

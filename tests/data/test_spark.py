@@ -1,6 +1,9 @@
 """Prepared on Spark as on DuckDB: equal tables, from generated logs and from KuaiRand's."""
 
+import os
 import shutil
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -29,6 +32,16 @@ spark.sql.codegen.factoryMode NO_CODEGEN
 """
 """One process, and little compiling: these tables are small."""
 USERS = 400
+REPOSITORY = Path(__file__).parents[2]
+CONNECTED = """
+from higr.config import load_config
+from higr.data.prepare import prepare
+
+config = load_config("nano", {"data.simulator.users": 20}).data
+here, there = (prepare(config.model_copy(update={"engine": name}), 0) for name in ("duckdb", "spark"))
+same = here.events.equals(there.events) and here.slates.equals(there.slates) and here.slates.num_rows
+print("equal" if same else "different")
+"""
 
 
 @pytest.fixture(scope="module")
@@ -64,14 +77,33 @@ def kuairand(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.mark.slow
 def test_generated_logs(session: None) -> None:
     config = load_config("nano", {"data.simulator.users": 40}).data
     _equal(config.model_copy(update={"slates": "auto", "session_gap_minutes": 30.0}))
 
 
+@pytest.mark.slow
 def test_kuairand(session: None, kuairand: Path) -> None:
     prepared = _equal(load_config("kuairand", {"data.path": str(kuairand)}).data)
     assert prepared > 10_000
+
+
+@pytest.mark.slow
+def test_a_connect_server_gives_the_same(tmp_path: Path) -> None:
+    """A process of its own: in one that has a session of the other kind there is none of this."""
+    require_spark("grpc_status")
+    (tmp_path / "spark-defaults.conf").write_text(DEFAULTS.replace("spark.master local[1]\n", ""))
+    environment = {
+        **os.environ,
+        "SPARK_CONF_DIR": str(tmp_path),
+        "SPARK_REMOTE": "local[1]",  # a server started here; elsewhere sc://host:15002
+        "PYTHONPATH": str(REPOSITORY),
+    }
+    done = subprocess.run(
+        [sys.executable, "-c", CONNECTED], env=environment, capture_output=True, text=True, timeout=900
+    )
+    assert done.stdout.splitlines()[-1:] == ["equal"], done.stderr[-3000:]
 
 
 def _equal(config: DataConfig) -> int:
@@ -83,8 +115,6 @@ def _equal(config: DataConfig) -> int:
 
 
 def test_without_pyspark_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
-    import sys
-
     monkeypatch.setitem(sys.modules, "pyspark.sql", None)
     with pytest.raises(InputError, match="install the extra `spark`"), running_on("spark"):
         pytest.fail("the body ran")
