@@ -16,7 +16,7 @@ from pipelines.graph import GRAPHS
 
 STAGE_NAMES = frozenset(name for graph in GRAPHS.values() for name in graph) | {"check", "report"}
 
-MAY_FLAKE = frozenset({"check", "production", "materialise", "gate", "publish"})
+MAY_FLAKE = frozenset({"production", "materialise", "gate", "publish"})
 """What talks to others is tried again without being told to. Hours of work are repeated by a person who has
 read why they failed."""
 

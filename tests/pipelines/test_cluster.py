@@ -93,7 +93,7 @@ def test_settings_reach_their_stage_and_no_other(training):
         for name, task in tasks_of(spec).items()
         if task.retry_policy.max_retry_count
     }
-    assert retries == {"check": 2, "materialise": 2, "gate": 2, "publish": 3}
+    assert retries == {"materialise": 2, "gate": 2, "publish": 3}
 
 
 def test_variables_reach_their_stage(training):
