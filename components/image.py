@@ -1,4 +1,4 @@
-"""The image that components run in on a cluster: this project and its `train`, `features` and `pipeline` extras."""
+"""The image that components run in on a cluster: the project, its extras `train`, `features` and `pipeline`."""
 
 from importlib.metadata import version
 
