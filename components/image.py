@@ -1,4 +1,4 @@
-"""The image that components run in on a cluster: the project, its extras `train`, `features` and `pipeline`."""
+"""The image that components run in on a cluster: this project, its `train`, `features`, `pipeline` extras."""
 
 from importlib.metadata import version
 
