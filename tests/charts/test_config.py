@@ -136,6 +136,22 @@ def test_the_rollout_reads_what_is_written(helm: Helm, tmp_path: Path) -> None:
     assert config.outcomes.settle_seconds == 900
 
 
+def test_a_measure_is_switched_off_by_null(each_helm: Helm, tmp_path: Path) -> None:
+    rollout = pytest.importorskip("serving.rollout.config")
+    (tmp_path / "off.yaml").write_text(
+        "outcomes: {enabled: false}\nrollout: {config: {outcomes: null, fallback: null}}\n"
+    )
+    arguments = (*FULL, "--values", str(tmp_path / "off.yaml"))
+    path = tmp_path / "rollout.yaml"
+    path.write_text(
+        each_helm.find("ConfigMap", *arguments, name="higr-rollout-config")["data"]["rollout.yaml"]
+    )
+    config = rollout.read_rollout(path)
+
+    assert (config.outcomes, config.fallback) == (None, None)
+    assert config.errors is not None
+
+
 def _script() -> Any:
     spec = importlib.util.spec_from_file_location("chart_schema", REPOSITORY / "scripts" / "chart_schema.py")
     assert spec is not None

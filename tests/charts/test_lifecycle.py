@@ -110,7 +110,8 @@ def test_what_a_rollout_did_survives_upgrades(cluster: Cluster) -> None:
     given: dict[str, object] = {
         "bundle__storageUri": stable, "canary__storageUri": candidate, "canary__enabled": True,
         "route__enabled": True, "monitoring__enabled": True, "rollout__enabled": True,
-        "feedback__enabled": True, "feedback__claim": "feedback",
+        "feedback__enabled": True, "feedback__claim": "feedback", "predictionLog__claim": "predictions",
+        "outcomes__enabled": True,
     }  # fmt: skip
 
     def upgrade(**more: object) -> None:

@@ -16,7 +16,7 @@ GIVEN = set_json(
     canary={"enabled": True, "storageUri": CANDIDATE, "replicas": {"min": 1, "max": 1}, "weight": ""},
     route__enabled=True,
     monitoring__enabled=True,
-    rollout={"enabled": True, "store": "", "config": {"steps": [{"weight": 25}]}},
+    rollout={"enabled": True, "store": "", "config": {"steps": [{"weight": 25}], "outcomes": None}},
 )
 
 

@@ -127,6 +127,30 @@ UNFIT: list[tuple[dict[str, object], str]] = [
         },
         "rollout.enabled needs monitoring.enabled",
     ),
+    (
+        {
+            "rollout__enabled": True,
+            "monitoring__enabled": True,
+            "canary__enabled": True,
+            "canary__storageUri": "s3://m/2",
+            "route__enabled": True,
+        },
+        "rollout.enabled needs outcomes.enabled",
+    ),
+    (
+        {
+            "rollout": {"enabled": True, "store": "", "config": {"outcomes": {"settle_seconds": 600}}},
+            "outcomes__enabled": True,
+            "predictionLog__claim": "p",
+            "feedback__enabled": True,
+            "feedback__claim": "f",
+            "monitoring__enabled": True,
+            "canary__enabled": True,
+            "canary__storageUri": "s3://m/2",
+            "route__enabled": True,
+        },
+        "outcomes.settleSeconds is 900 and rollout.config.outcomes.settle_seconds is 600",
+    ),
     ({"baselineOnly": True, "switch__mode": "higr"}, "baselineOnly has no model to ask: switch.mode is higr"),
     (
         {"baselineOnly": True, "canary__enabled": True, "canary__storageUri": "s3://m/2"},

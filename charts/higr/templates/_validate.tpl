@@ -61,8 +61,24 @@
 {{- fail (index . 2) -}}
 {{- end -}}
 {{- end -}}
+{{- include "higr.validateOutcomes" . -}}
 {{- include "higr.requireKinds" . -}}
 {{- include "higr.requireSecrets" . -}}
+{{- end -}}
+
+{{/* A rollout that judges what users do needs somebody who counts it, with the same patience. */}}
+{{- define "higr.validateOutcomes" -}}
+{{- $config := .Values.rollout.config -}}
+{{- $judged := or (not (hasKey $config "outcomes")) (kindIs "map" $config.outcomes) -}}
+{{- if and .Values.rollout.enabled $judged -}}
+{{- if not .Values.outcomes.enabled -}}
+{{- fail "rollout.enabled needs outcomes.enabled: nobody would count what users make of their slates (rollout.config.outcomes null: it is not judged)" -}}
+{{- end -}}
+{{- $settle := default 900 (default (dict) $config.outcomes).settle_seconds -}}
+{{- if ne (float64 $settle) (float64 .Values.outcomes.settleSeconds) -}}
+{{- fail (printf "outcomes.settleSeconds is %v and rollout.config.outcomes.settle_seconds is %v: give both the same" .Values.outcomes.settleSeconds $settle) -}}
+{{- end -}}
+{{- end -}}
 {{- end -}}
 
 {{/* What the cluster must have, and which value asks for it. Asks nothing of `helm lint`. */}}
