@@ -1,4 +1,4 @@
-"""The image that components run in on a cluster: this project and its `train` and `features` extras."""
+"""The image that components run in on a cluster: this project and its `train`, `features` and `pipeline` extras."""
 
 from importlib.metadata import version
 

@@ -84,6 +84,9 @@ class DataConfig(Section):
         None,
         description="folder of the source's files (amazon: and the name of a set in it); none for simulator",
     )
+    engine: Literal["duckdb", "spark"] = Field(
+        "duckdb", description="where labels, splits and slates are computed; equal tables either way"
+    )
     simulator: SimulatorConfig = SimulatorConfig()
     logs: LogSourceConfig = LogSourceConfig()
     engagement: EngagementConfig = EngagementConfig()

@@ -119,6 +119,32 @@ def compile_command(
     typer.echo(f"wrote {out}")
 
 
+@app.command("schedule")
+def schedule_command(
+    pipeline: PipelineArgument,
+    cron: Annotated[str, typer.Option(help="Six fields: second minute hour day month weekday.")],
+    host: Annotated[str, typer.Option(envvar="KFP_API_URL", help="Address of the KFP API.")],
+    config: ConfigOption = "demo",
+    settings: SetOption = None,
+    parameters: ParamOption = None,
+    image: ImageOption = IMAGE,
+    cluster: ClusterOption = None,
+    name: Annotated[str, typer.Option(help="Of the recurring run; default: higr-PIPELINE.")] = "",
+    experiment: Annotated[str, typer.Option(help="Where its runs are listed.")] = "higr",
+    namespace: Annotated[str | None, typer.Option(help="Of a server with several users.")] = None,
+    service_account: Annotated[str | None, typer.Option(help="Of the runs' Pods.")] = None,
+) -> None:
+    """Have a cluster repeat it: one run at a time, none made up for. One of the same name is replaced."""
+    from pipelines.cluster import load_cluster
+    from pipelines.schedule import Schedule, schedule
+
+    when = Schedule(host, cron, name or f"higr-{pipeline.value}", experiment, namespace, service_account)
+    given = _parameters(pipeline, parameters, ("config",))
+    settled = _config(config, settings)
+    made = schedule(pipeline.value, settled, given, when, image, load_cluster(cluster))
+    typer.echo(f"recurring run {when.name} ({made})")
+
+
 @app.command("compile-rollout")
 def compile_rollout_command(
     config: Annotated[Path, typer.Option(help="rollout.yaml; see docs/rollout.md.")],

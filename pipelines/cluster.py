@@ -16,7 +16,7 @@ from pipelines.graph import GRAPHS
 
 STAGE_NAMES = frozenset(name for graph in GRAPHS.values() for name in graph) | {"check", "report"}
 
-MAY_FLAKE = frozenset({"check", "production", "materialise", "gate", "publish"})
+MAY_FLAKE = frozenset({"production", "materialise", "gate", "publish"})
 """What talks to others is tried again without being told to. Hours of work are repeated by a person who has
 read why they failed."""
 
@@ -54,6 +54,7 @@ class TaskSettings(Section):
     backoff_seconds: int = Field(30, ge=1, le=3600, description="before the first retry, doubled each time")
     timeout_seconds: int = Field(0, ge=0, description="0: none")
     volumes: dict[str, str] = Field({}, description="PersistentVolumeClaim to the path it is mounted at")
+    environment: dict[str, str] = Field({}, description="variables that are no secret")
     secrets: dict[str, SecretKey] = Field({}, description="environment variable to the secret it holds")
 
 
@@ -105,6 +106,8 @@ class Cluster(Section):
             kubernetes.add_toleration(task, one.key, one.operator, one.value, one.effect)
         for claim, path in settings.volumes.items():
             kubernetes.mount_pvc(task, claim, path)
+        for variable, value in settings.environment.items():
+            task.set_env_variable(variable, value)
         secrets = dict(settings.secrets)
         if stage == "report" and self.webhook is not None:
             secrets[WEBHOOK] = self.webhook

@@ -5,7 +5,7 @@
 #
 # - Debian packages: chromium, which the report tests open pages with; redis-server, Prometheus, Alertmanager and
 #   Pushgateway, which tests start for themselves: their services are neither started nor enabled; a C compiler
-#   for the int8 kernels.
+#   for the int8 kernels; Java for the tests on local Spark.
 # - .tools/bin/{helm,helm3,kubectl}: Helm 4 and 3 and kubectl for the chart tests.
 set -eu
 cd "$(dirname "$0")/.."
@@ -18,6 +18,7 @@ for package in $PACKAGES; do
     command -v "$package" >/dev/null 2>&1 || missing="$missing $package"
 done
 command -v cc >/dev/null 2>&1 || missing="$missing gcc libc6-dev"
+command -v java >/dev/null 2>&1 || missing="$missing openjdk-17-jre-headless"
 if [ -n "$missing" ]; then
     if ! command -v apt-get >/dev/null 2>&1; then
         echo "no apt-get here: install$missing with this system's package manager, then run this again" >&2

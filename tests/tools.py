@@ -1,5 +1,6 @@
 """Tools and folders that tests need and a checkout does not hold."""
 
+import importlib.util
 import os
 import shutil
 import sys
@@ -64,6 +65,15 @@ def require_int8_kernels() -> None:
         if "processor" in str(error):
             pytest.skip(str(error))
         _missing(str(error))
+
+
+def require_spark(*modules: str) -> None:
+    """For tests that start a local Spark: pyspark, what else it is to import, and a Java."""
+    for name in ("pyspark", *modules):
+        if importlib.util.find_spec(name) is None:
+            _missing(f"{name} is not installed: run make setup")
+    if shutil.which("java") is None:
+        _missing("java is not there: run make system-deps")
 
 
 def _missing(reason: str) -> NoReturn:

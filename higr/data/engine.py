@@ -1,12 +1,58 @@
-"""Where the table expressions run: DuckDB in memory here; the expressions know no engine.
+"""Where the table expressions run: DuckDB in memory, or Spark; the expressions know no engine.
 
 Expressions see moments as int64 milliseconds UTC: engines disagree on time zones, not on integers.
 """
 
-from typing import Any
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import Any, Literal, Protocol
 
 import ibis
 import pyarrow as pa
+
+Name = Literal["duckdb", "spark"]
+
+
+class Engine(Protocol):
+    """Runs Ibis table expressions over the tables it was given."""
+
+    def table(self, table: pa.Table) -> Any: ...
+
+    def run(self, expression: Any) -> pa.Table: ...
+
+
+class DuckDB:
+    """In this process, on all its cores."""
+
+    def table(self, table: pa.Table) -> Any:
+        return ibis.memtable(table)
+
+    def run(self, expression: Any) -> pa.Table:
+        return ibis.duckdb.connect().to_pyarrow(expression)
+
+
+_engine: ContextVar[Engine] = ContextVar("engine", default=DuckDB())  # noqa: B039 (it has no state)
+
+
+@contextmanager
+def running_on(name: Name) -> Iterator[None]:
+    """Expressions of the block run there.
+
+    Raises:
+        InputError: Spark is not installed or cannot be reached.
+    """
+    if name == "duckdb":
+        yield
+        return
+    from higr.data.spark import Spark
+
+    with Spark.session() as spark:
+        before = _engine.set(spark)
+        try:
+            yield
+        finally:
+            _engine.reset(before)
 
 
 def relation(table: pa.Table) -> Any:
@@ -14,10 +60,9 @@ def relation(table: pa.Table) -> Any:
     fields = [
         pa.field(f.name, pa.int64(), f.nullable) if pa.types.is_timestamp(f.type) else f for f in table.schema
     ]
-    return ibis.memtable(table.cast(pa.schema(fields)))
+    return _engine.get().table(table.cast(pa.schema(fields)))
 
 
 def collect(expression: Any, schema: pa.Schema) -> pa.Table:
     """Run an Ibis table expression and give its result the columns and types of `schema`."""
-    result = ibis.duckdb.connect().to_pyarrow(expression)
-    return result.select(schema.names).cast(schema)
+    return _engine.get().run(expression).select(schema.names).cast(schema)

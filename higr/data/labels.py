@@ -57,7 +57,9 @@ def labelled(events: Any, durations: Any, config: EngagementConfig) -> Any:
     known = durations.select(item_key=durations.item_id, item_duration=durations.duration_seconds)
     joined = events.left_join(known, events.item_id == known.item_key)
     duration = ibis.coalesce(joined.duration_seconds, joined.item_duration)
-    ratio = ibis.ifelse(duration > 0, joined.watch_seconds / duration, ibis.null("float32"))
+    # Engines divide floats in one precision or the other; so said, all round the same.
+    quotient = (joined.watch_seconds.cast("float64") / duration.cast("float64")).cast("float32")
+    ratio = ibis.ifelse(duration > 0, quotient, ibis.null("float32"))
     engaged, strong, negative = (
         _engaged(joined, ratio, config),
         _any(joined, config.strong_flags),

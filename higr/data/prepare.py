@@ -9,6 +9,7 @@ import pyarrow.compute as pc
 
 from higr.config import DataConfig
 from higr.data import amazon, kuairand, kuairec, served, simulator, tables
+from higr.data.engine import running_on
 from higr.data.fingerprint import fingerprint
 from higr.data.labels import label
 from higr.data.prepared import PreparedData
@@ -36,10 +37,11 @@ def prepare(config: DataConfig, seed: int) -> PreparedData:
         InputError: the source cannot be used as given; one line says what to do.
     """
     checked = validate(SOURCES[config.source](config, seed), config.max_bad_share)
-    events = label(checked.events, checked.items, config.engagement)
-    _check_engagement(events, config)
-    limits = boundaries(events, config)
-    slates, slate_counts = build_slates(events, limits, config)
+    with running_on(config.engine):
+        events = label(checked.events, checked.items, config.engagement)
+        _check_engagement(events, config)
+        limits = boundaries(events, config)
+        slates, slate_counts = build_slates(events, limits, config)
     content = {"events": events, "items": checked.items, "users": checked.users, "slates": slates}
     report = _report(config, seed, checked, events, slates, limits, slate_counts)
     return PreparedData(

@@ -88,6 +88,7 @@ KSERVES_OWN = (
     "minReplicas", "maxReplicas", "labels", "annotations", "scaleMetric", "scaleTarget", "autoScaling",
     "deploymentStrategy",
 )  # fmt: skip
+"""Fields of a component of an InferenceService that are no fields of a pod."""
 
 
 def pods(documents: list[Document]) -> list[Pods]:

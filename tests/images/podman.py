@@ -4,7 +4,8 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import yaml
@@ -70,21 +71,20 @@ class Podman:
         entry, *arguments = command
         return self.call("run", "--rm", *CONFINED, f"--entrypoint={entry}", image, *arguments)
 
-    def play(self, documents: Sequence[Document]) -> Path:
-        """Start what manifests describe.
-
-        Returns:
-            The file to give to `end`.
-        """
+    @contextmanager
+    def playing(self, documents: Sequence[Document]) -> Iterator[None]:
+        """What manifests describe runs while the block does, and is gone after it."""
         path = self._folder / "play.yaml"
         path.write_text(yaml.safe_dump_all(documents, sort_keys=False))
-        played = self.call("kube", "play", "--network", "host", str(path))
-        assert played.returncode == 0, played.stderr
-        return path
-
-    def end(self, path: Path) -> None:
-        """Remove what `play` made."""
-        self.call("kube", "down", str(path))
+        try:
+            played = self.call("kube", "play", "--network", "host", str(path))
+            assert played.returncode == 0, played.stderr
+            yield
+        finally:
+            self.call("kube", "down", str(path))
+            # Podman would give the next pods the old content.
+            maps = [found["metadata"]["name"] for found in documents if found["kind"] == "ConfigMap"]
+            self.call("volume", "rm", "--force", *maps)
 
     def pid(self, container: str) -> int:
         inspected = self.call("inspect", "--format", "{{.State.Pid}}", container)

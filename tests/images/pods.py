@@ -10,12 +10,10 @@ import copy
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from tests.charts.rendering import Document
+from tests.charts.rendering import KSERVES_OWN, Document
 
 ROLES = ("predictor", "transformer")
 MODELS = "/mnt/models"
-KSERVES_OWN = ("minReplicas", "maxReplicas", "scaleMetric", "scaleTarget", "canaryTrafficPercent")
-"""Fields of a component that are no fields of a pod."""
 
 
 def deployments(

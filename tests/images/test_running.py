@@ -41,13 +41,12 @@ def test_the_charts_pods_answer_slates(
     helm, ports = Helm(require("helm")), {role: free_port() for role in ROLES}
     values = set_json(predictionLog__claim="log", deadline__milliseconds=4000)
     service = helm.find("InferenceService", *values)
-    switch = helm.find("ConfigMap", *values, name="higr-switch")
+    maps = [helm.find("ConfigMap", *values, name=f"higr-{name}") for name in ("config", "switch")]
     pods = deployments(service, outside / "bundle", ports, {"log": outside / "log"})
     containers = {role: f"higr-{role}-pod-0-kserve-container" for role in ROLES}
 
     began = time.monotonic()
-    played = podman.play([switch, *pods])
-    try:
+    with podman.playing([*maps, *pods]):
         for role in ROLES:
             wait(podman, containers[role], service["spec"][role], ports[role])
             show(f"{role}: ready {time.monotonic() - began:.1f} s after podman was called")
@@ -62,8 +61,6 @@ def test_the_charts_pods_answer_slates(
         assert len({item["item_id"] for item in fallen["items"]}) == 5
         log = podman.logs(containers["transformer"])
         podman.call("stop", "--time", "30", containers["transformer"])
-    finally:
-        podman.end(played)
     rows = [
         row
         for part in (outside / "log").glob("*.parquet")

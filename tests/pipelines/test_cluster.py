@@ -2,6 +2,7 @@
 
 import pytest
 import yaml
+from google.protobuf import json_format
 from typer.testing import CliRunner
 
 from higr.config import load_config
@@ -92,7 +93,13 @@ def test_settings_reach_their_stage_and_no_other(training):
         for name, task in tasks_of(spec).items()
         if task.retry_policy.max_retry_count
     }
-    assert retries == {"check": 2, "materialise": 2, "gate": 2, "publish": 3}
+    assert retries == {"materialise": 2, "gate": 2, "publish": 3}
+
+
+def test_variables_reach_their_stage(training):
+    executors = json_format.MessageToDict(training[0].deployment_spec)["executors"]
+    have = {name: one["container"]["env"] for name, one in executors.items() if "env" in one["container"]}
+    assert have == {"exec-prepare": [{"name": "SPARK_REMOTE", "value": "sc://spark-connect:15002"}]}
 
 
 def test_keys_of_the_store_are_references_and_only_where_it_is_used(training):

@@ -249,7 +249,7 @@ CASES: tuple[Case, ...] = (
     case("HigrDriftCannotTrip", "moved", "2m",
          {'higr_drift_act_failed{action="switch"}': "0x9", 'higr_drift_act_failed{action="pipeline"}': "1x9"}),
     case("HigrDriftNoPipeline", "Kubeflow does not answer", "2m", {'higr_drift_act_failed{action="pipeline"}': "1x9"},
-         watch("The last run of the drift job moved the switch and could not start its pipeline.")),
+         watch("The last run of the drift job moved the switch, and its pipeline did not start.")),
     case("HigrDriftNoPipeline", "started", "2m", {'higr_drift_act_failed{action="pipeline"}': "0x9"}),
     case("HigrDriftNoData", "for more than a period", "65m", verdict("no-data"),
          watch("The drift job has said no-data for longer than one of its periods.")),
