@@ -1,7 +1,7 @@
 """Runs the command behind it (`python -m serving ...`) with a fault that a file names while it serves.
 
-slow    three of ten requests take 0.4 seconds longer
-erring  three of ten requests fail with an exception nobody expects
+slow    four of ten requests take 1.2 seconds longer
+erring  four of ten requests fail with an exception nobody expects
 """
 
 import asyncio
@@ -15,7 +15,7 @@ from typing import Any
 from serving.transformer import Transformer
 
 FAULT = "HIGR_TEST_FAULT"
-LATER, SHARE = 0.4, 0.3
+LATER, SHARE = 1.2, 0.4
 
 
 def _install() -> None:

@@ -83,7 +83,7 @@ def sums(n: float, mean: float, deviation: float = 20.0) -> Sums:
     ("canary", "standing"),
     [
         (Rated(hits=10, n=10_000), "fine"),
-        (Rated(hits=250, n=100_000), "fine"),  # worse beyond doubt, but not by its margin
+        (Rated(hits=1250, n=500_000), "fine"),  # worse beyond doubt, but not by its margin
         (Rated(hits=2, n=600), "open"),
         (Rated(hits=300, n=10_000), "worse"),
         (Rated(), "open"),
