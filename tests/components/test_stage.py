@@ -28,7 +28,9 @@ def test_figures_go_to_metrics_metadata_and_file(artifact, metrics, events, monk
     content = json.loads(Path(metrics.path).read_text())
     assert content["figures"] == {"loss": 0.5, "pairs": 7, "version": "abc"}
     assert content["seconds"] == 7.25
-    assert kinds(events) == ["started", "finished"]
+    started, finished = events()
+    assert (started.kind, started.figures) == ("started", {})
+    assert (finished.kind, finished.figures) == ("finished", content["figures"])
 
 
 def test_configuration_is_parsed_and_checked(events):
