@@ -38,8 +38,8 @@ def test_from_publishing_to_a_rollback(higr: Call, bundles: Sequence[Bundle], tm
     assert (code, json.loads(out)) == (0, {"version": a.version, "new": True, "uri": uri})
     assert higr("publish", a.path)[1] == f"already there: {uri}\n"
     higr("publish", b.path, "--by", "ci")
-    higr("promote", a.version, "--by", "ann", "--reason", "first")
-    code, out, _ = higr("promote", b.version, "--by", "ann", "--reason", "fewer items")
+    higr("promote", a.version, "--by", "release", "--reason", "first")
+    code, out, _ = higr("promote", b.version, "--by", "release", "--reason", "fewer items")
     assert out == f"in production: {tmp_path}/store/versions/{b.version} (before: {a.version})\n"
     listed = json.loads(higr("list", "--json")[1])
     assert (listed["production"], listed["previous"]) == (b.version, a.version)
@@ -47,12 +47,12 @@ def test_from_publishing_to_a_rollback(higr: Call, bundles: Sequence[Bundle], tm
     _, out, err = higr("list")
     assert f"{b.version} │ production │" in out
     assert err == ""
-    higr("rollback", "--by", "bob", "--reason", "pager")
+    higr("rollback", "--by", "on-call", "--reason", "pager")
     acts = json.loads(higr("history", "--json")[1])
     assert [(act["kind"], act["version"], act["by"], act["reason"]) for act in acts] == [
-        ("rollback", a.version, "bob", "pager"),
-        ("promote", b.version, "ann", "fewer items"),
-        ("promote", a.version, "ann", "first"),
+        ("rollback", a.version, "on-call", "pager"),
+        ("promote", b.version, "release", "fewer items"),
+        ("promote", a.version, "release", "first"),
         ("publish", b.version, "ci", ""),
         ("publish", a.version, "ci", ""),
     ]
