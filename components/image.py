@@ -1,4 +1,4 @@
-"""The image that components run in on a cluster: this project, its `train`, `features`, `pipeline` extras."""
+"""The image of components on a cluster: this project and its `train`, `features` and `pipeline` extras."""
 
 from importlib.metadata import version
 
