@@ -50,7 +50,7 @@ class S3Server:
         arguments += [f"-filer.port={self._filer}", "-volume.max=20", "-master.volumeSizeLimitMB=64"]
         with (self._folder / "log").open("ab") as log:
             self._process = subprocess.Popen(
-                [self._binary, *arguments], stdout=log, stderr=log, cwd=self._folder, start_new_session=True
+                [self._binary, *arguments], stdout=log, stderr=log, cwd=self._folder
             )
 
     def make_bucket(self, name: str) -> None:
