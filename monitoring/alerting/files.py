@@ -14,6 +14,7 @@ from monitoring.alerting import (
     levers,
     logs,
     recording,
+    rollout,
 )
 from monitoring.alerting.rule import Group, rendered
 from monitoring.alerting.settings import RuleSettings
@@ -29,6 +30,7 @@ FILES: dict[str, tuple[Callable[[RuleSettings], Group], ...]] = {
         logs.logs,
     ),
     "drift.yaml": (drift.drift, jobs.jobs),
+    "rollout.yaml": (rollout.rollout,),
 }
 HEADER = "# Written by `python -m monitoring rules`; change monitoring/alerting, or give it a --config.\n"
 
