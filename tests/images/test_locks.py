@@ -78,6 +78,10 @@ def test_torch_has_a_layer_of_its_own(name: str) -> None:
     assert pins("images/locks/torch.txt").keys() & pins(f"images/locks/{name}.txt").keys() == set()
 
 
+NOT_INSTALLED = {"pyspark"}
+"""Half a gigabyte that only `data.engine: spark` needs; docs/pipelines.md says how to add it."""
+
+
 @pytest.mark.parametrize("name", ROOMS)
 def test_what_a_role_does_not_do_is_not_there(name: str) -> None:
     project = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())["project"]
@@ -101,4 +105,4 @@ def test_every_import_of_a_role_is_there(name: str, room: str) -> None:
     }
 
     assert "numpy" in imported("higr")
-    assert missing == set()
+    assert missing <= NOT_INSTALLED
