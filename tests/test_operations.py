@@ -66,7 +66,7 @@ def test_make_has_the_target(page: str, command: str) -> None:
 
 
 def test_no_command_is_of_a_program_that_nothing_tries() -> None:
-    known = ("kubectl ", "helm ", "python -m ", "higr ", "make ", "curl ")
+    known = ("kubectl ", "helm ", "python -m ", "higr ", "make ", "curl ", "for role in ")
     others = {command for _, command in EVERY if not command.startswith(known)}
     assert {command.split()[0] for command in others} <= {"buildah"}, (
         others
@@ -92,6 +92,7 @@ def s3(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server]:
 def test_from_nothing_to_a_slate(s3: S3Server, nano_bundle: Path, tmp_path: Path) -> None:
     steps = _section("## From nothing to a slate")
     namespace, secret, publish, install, wait = steps[3:8]
+    annotate = next(step for step in steps if step.startswith("kubectl annotate secret"))
     ask = next(step for step in steps if step.startswith("curl "))
     helm, kubectl = str(require("helm")), str(require("kubectl"))
     (tmp_path / SECRETS).write_text(
@@ -113,12 +114,12 @@ def test_from_nothing_to_a_slate(s3: S3Server, nano_bundle: Path, tmp_path: Path
         # 1. The five commands.
         run(namespace)
         run(secret, cwd=tmp_path)
+        run(annotate)
         uri = run(publish.replace("runs/demo/bundle", str(nano_bundle))).split()[-1]
         version = uri.rpartition("/")[2]
         assert uri == f"s3://models/higr/versions/{version}"
         run(install.replace("VERSION", version))
         run(wait)
-        run(next(step for step in steps if step.startswith("kubectl annotate secret")))
 
         # 2. What the cluster has now: the bundle of the record, in both roles, and no secret in the release.
         service = json.loads(run("kubectl get inferenceservice higr --namespace models --output json"))

@@ -175,7 +175,7 @@ def retain_command(
     by: ByOption = "",
     json_output: JsonOption = False,
 ) -> None:
-    """Remove the oldest versions; what is in production, and what was before, stays and counts."""
+    """Remove the oldest versions; what is in production, what was before and the newest stay and count."""
     removed = _open(store).retain(keep, by or _me())
     _say(json_output, {"removed": removed}, f"removed: {', '.join(removed) or 'none'}")
 

@@ -142,20 +142,24 @@ class BundleStore:
     def retain(self, keep: int, by: str) -> list[str]:
         """Remove the oldest versions, all but `keep`.
 
-        What is in production, and what a rollback would bring back, stays and counts among them.
+        What is in production, what a rollback would bring back, and the newest, which may be on its way to
+        users, stay and count among them.
 
         Returns:
             Those that were removed.
         """
         if keep < 1:
             raise StoreError(f"keep is {keep}; at least 1 version has to stay")
-        index = self.index()
-        needed = {version for version in (index.production, index.previous) if version}
-        live = [p.version for p in index.versions.values() if not p.retired]
-        others = [version for version in live if version not in needed]
-        removed = others[: max(0, len(live) - keep)]
-        for version in removed:
-            history.append(self.root, self.index(), "retire", version, by, f"keep {keep}")
+        removed: list[str] = []
+        while True:
+            index = self.index()  # anew each time: somebody may promote one meanwhile
+            live = [p.version for p in index.versions.values() if not p.retired]
+            needed = {index.production, index.previous, *live[-1:]}
+            others = [version for version in live if version not in needed]
+            if len(live) <= keep or not others:
+                break
+            history.append(self.root, index, "retire", others[0], by, f"keep {keep}")
+            removed.append(others[0])
         # Also what an earlier call put on record and could not remove.
         retired = {p.version for p in self.index().versions.values() if p.retired}
         for version in sorted(retired):

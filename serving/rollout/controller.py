@@ -109,8 +109,10 @@ class Controller:
             known = (state.stable_uri, state.candidate_uri)
             # What was begun is finished first, whatever the canary has been given meanwhile.
             unfinished = state.phase in ("promoting", "reverting") and stable in known
-            promoted = stable == candidate == state.candidate_uri and state.phase == "promoted"
-            if unfinished or promoted or (stable, candidate) == known:
+            # One that has ended is left alone, whatever the stable side has been given since: who put another
+            # bundle there meant it.
+            ended = state.phase in ENDED and candidate == state.candidate_uri
+            if unfinished or ended or (stable, candidate) == known:
                 return record, state
         if stable == candidate:
             return record, None

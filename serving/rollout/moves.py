@@ -74,7 +74,11 @@ class Moves:
 
     def _promote(self, record: Record, state: State) -> Moved:
         self._serve(state.candidate_uri)
-        if waits := self._not_served_yet(state):
+        try:
+            waits = self._not_served_yet(state)
+        except Unavailable as error:  # says nothing about the bundle: no reason to take it back
+            return record, state, str(error)
+        if waits:
             if self._clock() - state.phase_began <= self._config.ready_seconds:
                 return record, state, waits
             why = f"{waits}, after more than {self._config.ready_seconds:g} seconds"
@@ -92,16 +96,19 @@ class Moves:
         return self._record(record, done, "Promoted"), done, ""
 
     def _not_served_yet(self, state: State) -> str:
-        """What the stable side lacks to serve the promoted bundle; empty: nothing."""
+        """What the stable side lacks to serve the promoted bundle; empty: nothing.
+
+        Raises:
+            Unavailable: Prometheus cannot tell.
+        """
         if not self._cluster.ready(self._config.name):
             return f"InferenceService {self._config.name} is not ready with {state.candidate_uri}"
-        try:
-            versions = self._measure.versions("stable", self._clock() - BEHIND)
-        except Unavailable as error:
-            return str(error)
-        if not state.candidate_version:  # promoted by hand before anything was measured
+        versions = self._measure.versions("stable", self._clock() - BEHIND)
+        # Promoted by hand before anything was measured, the name says it, where it is that of a store.
+        due = state.candidate_version or (version_of(state.candidate_uri) if self._store else "")
+        if not due:
             return "" if len(versions) == 1 else f"the stable side serves {len(versions)} bundles"
-        if versions != {state.candidate_version}:
+        if versions != {due}:
             return f"the stable side serves {', '.join(sorted(versions)) or 'nothing'} still"
         return ""
 

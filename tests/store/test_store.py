@@ -85,14 +85,15 @@ def test_the_oldest_are_retired_and_what_serves_stays(store: BundleStore, bundle
     left = {Path(info.path).relative_to(store.root.at("versions")).parts[0] for info in files if info.is_file}
     assert left == {*versions[:2], versions[4]}
     assert store.retain(3, ME) == []
-    assert store.retain(1, ME) == versions[4:]
+    assert store.retain(1, ME) == []  # the newest may be on its way to users
     with pytest.raises(StoreError, match="was retired"):
         store.promote(versions[2], ME)
     with pytest.raises(StoreError, match="keep is 0"):
         store.retain(0, ME)
     # Published again it is the newest, not the oldest.
     assert store.publish(bundles[2].path, ME) == (versions[2], True)
-    assert [held.version for held in store.index().versions.values() if not held.retired] == versions[:3]
+    live = [held.version for held in store.index().versions.values() if not held.retired]
+    assert live == [*versions[:2], versions[4], versions[2]]
     store.promote(versions[2], ME)
     assert store.rollback(ME).version == versions[1]
 

@@ -4,6 +4,7 @@ python fetch_bundle.py s3://models/higr/versions/e2cc864a8345 /mnt/bundle/curren
 """
 
 import os
+import shutil
 import sys
 from pathlib import Path
 
@@ -12,6 +13,11 @@ CLAIMS = Path("/mnt/claims")
 
 def main() -> int:
     uri, out = sys.argv[1:]
+    # A node that restarts runs it again, in the folder that it left.
+    if Path(out).is_symlink():
+        Path(out).unlink()
+    elif Path(out).exists():
+        shutil.rmtree(out)
     if uri.startswith("pvc://"):
         source = CLAIMS / uri.removeprefix("pvc://")
         if not (source / "manifest.json").is_file():

@@ -207,7 +207,7 @@ def test_a_held_rollout_may_still_be_rolled_back_but_not_go_on_by_itself(world: 
     world.silence = ""
     for _ in range(3):
         assert world.look(on_timeout="hold").state.phase == "held"
-    world.cluster.record(command="resume", ordered_by="Ana", reason="traffic is back")
+    world.cluster.record(command="resume", ordered_by="on-call", reason="traffic is back")
     assert world.look(10, on_timeout="hold").state.phase == "progressing"
     assert world.cluster.data()["command"] == "auto"
     world.silence = "nothing is heard"
@@ -218,9 +218,9 @@ def test_a_held_rollout_may_still_be_rolled_back_but_not_go_on_by_itself(world: 
 
 def test_a_person_pauses_and_goes_on(world: World) -> None:
     world.look()
-    world.cluster.record(command="pause", ordered_by="Ana", reason="release freeze")
+    world.cluster.record(command="pause", ordered_by="on-call", reason="release freeze")
     world.rates["canary"] = 0.5
-    assert world.look().why == "paused by Ana: release freeze; command auto goes on"
+    assert world.look().why == "paused by on-call: release freeze; command auto goes on"
     assert world.cluster.weight() == (90, 10)
     world.cluster.record(command="auto")
     assert world.look().state.phase == "rolled-back"
@@ -232,12 +232,12 @@ def test_a_person_pauses_and_goes_on(world: World) -> None:
 def test_a_person_decides(world: World, command: str, phase: str, uri: str) -> None:
     world.look()
     world.silence = "nothing is heard"
-    world.cluster.record(command=command, ordered_by="Ana", reason="seen enough")
+    world.cluster.record(command=command, ordered_by="on-call", reason="seen enough")
     outlook = world.look()
     assert outlook.state.phase == phase
     assert (world.cluster.weight(), world.cluster.uris("higr")) == ((100, 0), {uri})
     data = world.cluster.data()
-    assert (data["by"], data["why"], data["command"]) == ("Ana", "seen enough", "auto")
+    assert (data["by"], data["why"], data["command"]) == ("on-call", "seen enough", "auto")
     assert (phase, 0) == world.history[-1]
 
 
@@ -287,9 +287,20 @@ def test_a_rolled_back_candidate_is_tried_again_only_on_order(world: World) -> N
     world.cluster.record(command="roll-back")
     world.look()
     assert world.look().state.phase == "rolled-back"
-    world.cluster.record(command="restart", ordered_by="Ana", reason="the disk is mended")
+    world.cluster.record(command="restart", ordered_by="on-call", reason="the disk is mended")
     assert world.look().why == "step 1 begins at 10 %"
-    assert json.loads(world.cluster.data()["state"])["history"][0]["by"] == "Ana"
+    assert json.loads(world.cluster.data()["state"])["history"][0]["by"] == "on-call"
+
+
+def test_a_candidate_that_has_ended_does_not_undo_what_somebody_serves_instead(world: World) -> None:
+    world.look()
+    assert world.until("promoted").state.phase == "promoted"
+    chosen = "s3://models/versions/chosen-by-hand"
+    world.cluster.set_uri("higr", chosen)
+    assert world.look().state.phase == "promoted"
+    assert (world.cluster.uris("higr"), world.cluster.weight()) == ({chosen}, (100, 0))
+    world.cluster.record(command="restart", ordered_by="on-call", reason="once more")
+    assert world.look().why == "step 1 begins at 10 %"
 
 
 class Killed(BaseException):
