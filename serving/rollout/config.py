@@ -127,7 +127,10 @@ class RolloutConfig(Section):
     outcomes: Outcomes | None = Field(Outcomes(), description="none: what users do is not judged")
     on_timeout: Literal["roll-back", "hold"] = "roll-back"
     ready_seconds: float = Field(
-        900.0, gt=0, description="in which the stable side must serve a promoted bundle; later: reverted"
+        900.0,
+        gt=0,
+        description="in which the canary must be ready for a step, and the stable side serve a promoted "
+        "bundle; later: rolled back",
     )
 
     @model_validator(mode="after")

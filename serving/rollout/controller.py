@@ -71,6 +71,7 @@ class Controller:
             return Outlook(None, "both sides have the same bundle: there is nothing to roll out")
         if order.fault:
             return Outlook(state, order.fault)
+        record, state = self._keep_time(record, state, order)
         if order.command == "pause":
             return Outlook(state, f"paused by {order.by}: {order.reason}; command auto goes on")
         record, state = self._obey(record, state, order)
@@ -139,6 +140,15 @@ class Controller:
                 f"{self._config.store}; publish it there, or leave store out of the configuration"
             )
 
+    def _keep_time(self, record: Record, state: State, order: Order) -> tuple[Record, State]:
+        """A pause takes nothing from the time that a step has."""
+        pause = order.command == "pause"
+        if pause == bool(state.paused) or state.phase in ENDED:
+            return record, state
+        now = self._clock()
+        kept = state.model_copy(update={"paused": now}) if pause else state.unpaused(now)
+        return self._recorder.write(record, kept, None), kept
+
     def _obey(self, record: Record, state: State, order: Order) -> tuple[Record, State]:
         """What a person ordered. It is done once, and the key is back at auto."""
         if order.command not in COMMANDS or order.command in ("auto", "pause", "restart"):
@@ -164,11 +174,10 @@ class Controller:
             findings = judge(self._config, state.counted, [s.counted for s in state.strata])
             state = state.model_copy(update={"findings": tuple(findings)})
             slates = state.counted.slates("canary")
-            decision = (
-                out_of_time(self._config, state.step, seconds, fault)
-                if fault
-                else decide(self._config, state.step, seconds, slates, findings)
-            )
+            decision = decide(self._config, state.step, seconds, slates, findings)
+            lacking = "" if decision.verdict == "roll-back" else look.lacking
+            if fault or lacking:
+                decision = out_of_time(self._config, state.step, seconds, fault or lacking)
         return self._settle(record, state.judged(decision), decision, now)
 
     def _add(self, state: State, look: Look, now: float) -> tuple[State, str]:
@@ -182,7 +191,8 @@ class Controller:
         versions = {side: next(iter(look.versions[side])) for side in SIDES}
         if versions["stable"] == versions["canary"]:
             return state, f"both sides serve bundle {versions['stable']}: there is nothing to compare"
-        state = state.with_outcomes(Counted(means=look.counted.means), look.settled)
+        if look.settled:
+            state = state.with_outcomes(Counted(means=look.counted.means), look.settled)
         update = {
             "stable_version": versions["stable"],
             "candidate_version": versions["canary"],

@@ -21,13 +21,16 @@ SUMS = {
 class Look:
     """Attributes:
     counted: what came since the last look.
-    settled: when the newest slate was served whose outcome is counted, Unix seconds; 0 where none is judged.
+    settled: when the newest slate was served whose outcome is counted, Unix seconds; 0 where none is judged,
+        or nothing is known of outcomes.
     versions: side to the bundles that its pods serve now.
+    lacking: why outcomes cannot be relied on now; empty: they can. Rates can all the same.
     """
 
     counted: Counted
     settled: float
     versions: Mapping[Side, frozenset[str]]
+    lacking: str = ""
 
 
 class Measure:
@@ -46,11 +49,12 @@ class Measure:
         versions = {side: self.versions(side, until) for side in SIDES}
         rates = {side: self._rates(side, since, until) for side in SIDES}
         means: dict[Side, dict[str, Sums]] = {}
-        settled = 0.0
+        settled, lacking = 0.0, ""
         if self._config.outcomes is not None and mean_margins(self._config):
-            settled = self._settled(self._config.outcomes, until)
+            settled, lacking = self._settled(self._config.outcomes, until)
+        if settled:
             means = {side: self._means(versions[side], since, until) for side in SIDES}
-        return Look(Counted(rates=rates, means=means), settled, versions)
+        return Look(Counted(rates=rates, means=means), settled, versions, lacking)
 
     def versions(self, side: Side, until: float) -> frozenset[str]:
         """Bundles that the pods of a side serve.
@@ -109,22 +113,23 @@ class Measure:
             for measure, (total, squares) in measures.items()
         }
 
-    def _settled(self, outcomes: Outcomes, until: float) -> float:
+    def _settled(self, outcomes: Outcomes, until: float) -> tuple[float, str]:
+        """`Look.settled` and `Look.lacking`."""
         own = f'namespace="{self._config.namespace}"'
         found = self._prometheus.vector(f"{names.OUTCOME_SETTLED.name}{{{own}}}", until)
         if not found:
-            raise Unavailable(
+            return 0.0, (
                 f"no {names.OUTCOME_SETTLED.name} in Prometheus: does `python -m monitoring outcomes` run, "
                 "and is it scraped?"
             )
         settled = max(value for _, value in found)
         behind = until - settled
         if behind > outcomes.settle_seconds + outcomes.late_seconds:
-            raise Unavailable(
+            return settled, (
                 f"outcomes are {behind:.0f} seconds old, more than settle_seconds and late_seconds together: "
                 "are slates logged, and their logs read?"
             )
-        return settled
+        return settled, ""
 
     def _fresh(self, side: Side, selector: str, since: float, until: float) -> list[Series]:
         found = self._series(selector, since, until)

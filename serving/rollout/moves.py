@@ -53,7 +53,7 @@ class Moves:
         wanted, now = state.weight(self._config), self._clock()
         found = self._cluster.weight()
         if not state.step_began and not self._cluster.ready(self._config.canary):
-            return record, state, f"InferenceService {self._config.canary} is not ready"
+            return self._wait(record, state, f"InferenceService {self._config.canary} is not ready")
         if found != wanted:
             if state.step_began or found != state.weight_before:
                 foreign = (
@@ -79,11 +79,7 @@ class Moves:
         except Unavailable as error:  # says nothing about the bundle: no reason to take it back
             return record, state, str(error)
         if waits:
-            if self._clock() - state.phase_began <= self._config.ready_seconds:
-                return record, state, waits
-            why = f"{waits}, after more than {self._config.ready_seconds:g} seconds"
-            gave_up = state.entered("reverting", self._clock(), why, "rollout", 0, state.step)
-            return self._revert(self._record(record, gave_up, None), gave_up)
+            return self._wait(record, state, waits)
         found = self._cluster.weight()
         if found:
             self._cluster.set_weight(0, found)
@@ -94,6 +90,14 @@ class Moves:
                 return record, state, f"served, but not on record yet: {error}"
         done = state.entered("promoted", self._clock(), state.why, state.by, 0, state.step)
         return self._record(record, done, "Promoted"), done, ""
+
+    def _wait(self, record: Record, state: State, waits: str) -> Moved:
+        """For a side to be ready; not for ever."""
+        if self._clock() - state.phase_began <= self._config.ready_seconds:
+            return record, state, waits
+        why = f"{waits}, after more than {self._config.ready_seconds:g} seconds"
+        gave_up = state.entered("reverting", self._clock(), why, "rollout", 0, state.step)
+        return self._revert(self._record(record, gave_up, None), gave_up)
 
     def _not_served_yet(self, state: State) -> str:
         """What the stable side lacks to serve the promoted bundle; empty: nothing.

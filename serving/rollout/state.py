@@ -47,6 +47,7 @@ class State(Figures):
     weight_before: what the route may still have, if a move was interrupted.
     looked: until when series were counted, Unix seconds.
     counted: since the step began.
+    paused: since when a person's pause stands, Unix seconds; 0: none does.
     settled: until when slates had been served whose outcomes were counted by then, Unix seconds.
     strata: one a step that has begun.
     findings, slates: of the last look.
@@ -64,6 +65,7 @@ class State(Figures):
     weight_before: int = 0
     phase_began: float
     looked: float = 0.0
+    paused: float = 0.0
     counted: Counted = Counted()
     settled: float = 0.0
     strata: tuple[Stratum, ...] = ()
@@ -99,6 +101,14 @@ class State(Figures):
         moved = self.entered("progressing", now, why, "rollout", config.steps[step].weight, step)
         return moved.model_copy(
             update={"weight_before": before, "step_began": 0.0, "counted": Counted(), "verdict": "advance"}
+        )
+
+    def unpaused(self, now: float) -> "State":
+        """What times a step or a wait goes on where it stood when the pause began."""
+        stood = now - self.paused
+        began = self.step_began + stood if self.step_began else 0.0
+        return self.model_copy(
+            update={"paused": 0.0, "step_began": began, "phase_began": self.phase_began + stood}
         )
 
     def with_outcomes(self, means: Counted, settled: float) -> "State":

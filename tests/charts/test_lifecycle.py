@@ -130,9 +130,13 @@ def test_what_a_rollout_did_survives_upgrades(cluster: Cluster) -> None:
     assert weights(cluster) == [75, 25]
     assert cluster.get("configmap/higr-rollout")["data"] == {"state": "step 2"}
 
+    def promote() -> None:
+        both = [serve(role, candidate) for role in ("transformer", "predictor")]
+        cluster.patch("inferenceservice/higr", both)
+        cluster.patch("configmap/higr-bundle", {"data": {"stable": candidate}})
+
     # 3. It promotes: the next upgrade keeps the bundle, and the collector follows.
-    cluster.patch("inferenceservice/higr", [serve(role, candidate) for role in ("transformer", "predictor")])
-    cluster.patch("configmap/higr-bundle", {"data": {"stable": candidate}})
+    promote()
     cluster.patch("httproute/higr", [weigh(0, 100), weigh(1, 0)])
     upgrade()
     assert bundles(cluster) == bundles(cluster, "higr-feedback") == {candidate}
@@ -144,8 +148,23 @@ def test_what_a_rollout_did_survives_upgrades(cluster: Cluster) -> None:
     upgrade(bundle__storageUri=third, canary__weight=10)
     assert bundles(cluster) == {third}
     assert weights(cluster) == [90, 10]
-    cluster.patch("configmap/higr-bundle", {"data": {"stable": candidate}})
-    upgrade(bundle__storageUri=third, bundle__pin=True)
+    pinned: dict[str, object] = {"bundle__storageUri": third, "bundle__pin": True}
+    for milliseconds in (250, 200):  # twice: Helm 3 sees what differs from its last revision alone
+        promote()
+        upgrade(**pinned, deadline__milliseconds=milliseconds)
+        assert bundles(cluster) == {third}
+        assert cluster.get("configmap/higr-bundle")["data"]["stable"] == third
+
+    # What was put back is no reason to replace the pods again.
+    before = cluster.get("inferenceservice/higr")["spec"]
+    upgrade(**pinned, deadline__milliseconds=200)
+    assert cluster.get("inferenceservice/higr")["spec"] == before
+
+    # A rollback over a promotion, as docs/chart.md has it.
+    promote()
+    force = ["--force"] if "helm3" in cluster.helm.binary.name else []
+    done = cluster.release("rollback", "higr", *force)
+    assert done.returncode == 0, done.stderr
     assert bundles(cluster) == {third}
 
     # 5. Without a canary the route is whole again.

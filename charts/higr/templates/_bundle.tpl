@@ -26,6 +26,29 @@ set, stay through an upgrade. What the values say counts where they have changed
 {{- end -}}
 {{- end -}}
 
+{{/*
+(list $ NAME URI): what InferenceService NAME served before `bundle.pin` put URI back; empty: nothing else. Helm 3 compares
+the manifest with the one of the last revision and not with what is live, which a promotion has changed: this makes both
+containers differ, so that both are put back. It stays as it is until the next time, for it replaces the pods.
+*/}}
+{{- define "higr.putBack" -}}
+{{- $root := index . 0 -}}
+{{- if $root.Values.bundle.pin -}}
+{{- $live := default (dict) (lookup "serving.kserve.io/v1beta1" "InferenceService" $root.Release.Namespace (index . 1)) -}}
+{{- $env := dict -}}
+{{- range (default (dict) (default (dict) $live.spec).predictor).containers -}}
+{{- range .env -}}
+{{- $_ := set $env .name .value -}}
+{{- end -}}
+{{- end -}}
+{{- if and $env.STORAGE_URI (ne $env.STORAGE_URI (index . 2)) -}}
+{{- printf "%s until revision %d" $env.STORAGE_URI $root.Release.Revision -}}
+{{- else -}}
+{{- default "" $env.HIGR_BUNDLE_BEFORE -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+
 {{/* Percent of requests that the canary takes. */}}
 {{- define "higr.canaryWeight" -}}
 {{- $weight := 0 -}}

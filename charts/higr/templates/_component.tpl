@@ -1,5 +1,6 @@
 {{/*
-One component of an InferenceService: (dict "root" $ "part" PART "service" NAME "uri" URI "replicas" {min, max}).
+One component of an InferenceService:
+(dict "root" $ "part" PART "service" NAME "uri" URI "before" PUT-BACK "replicas" {min, max}).
 
 PART   process of `python -m serving`
 transformer, canary-transformer   role transformer before the predictor of the same InferenceService
@@ -142,6 +143,10 @@ it mounts the bundle read-only at /mnt/models.
 {{- end }}
 {{- with (include "higr.env" (index .root.Values (include "higr.role" .part)).env) }}
 {{ . }}
+{{- end }}
+{{- with .before }}
+- name: HIGR_BUNDLE_BEFORE
+  value: {{ . | quote }}
 {{- end }}
 {{- end -}}
 
