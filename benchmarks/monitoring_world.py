@@ -31,9 +31,9 @@ from higr.data.prepared import PreparedData
 from higr.data.schemas import EVENTS, ITEMS
 from higr.data.simulator import HOURS, World, goes_on
 from higr.files import write_json, write_table
+from higr.progress import no_progress
 from higr.tokenizer.catalogue import build_catalog
 from higr.tokenizer.tokenizer import Tokenizer
-from higr.training.loop import no_progress
 
 NEVER = 1 << 60
 LATE_SHARE = 0.4

@@ -18,9 +18,9 @@ from higr.errors import InputError, QualityGateError, StoreError
 from higr.evaluation.production import CANDIDATE, PRODUCTION, compare_bundles, judge
 from higr.evaluation.production_page import html
 from higr.files import atomic_file
+from higr.progress import Progress, no_progress
 from higr.stages import Figures
 from higr.store.store import BundleStore
-from higr.training.loop import Progress, no_progress
 
 
 def fetch(store: str, out: Path, progress: Progress = no_progress) -> Figures:

@@ -45,6 +45,7 @@ from higr.evaluation.report import write_report as write_evaluation_report
 from higr.evaluation.results import Evaluation
 from higr.files import atomic_directory, write_json
 from higr.model.higr import HiGR
+from higr.progress import Progress, no_progress
 from higr.tokenizer.catalogue import build_catalog, engagement
 from higr.tokenizer.gate import check as check_gate
 from higr.tokenizer.gate import check_capacity, judge
@@ -53,7 +54,6 @@ from higr.tokenizer.report import write_report as write_tokenizer_report
 from higr.tokenizer.tokenizer import Tokenizer
 from higr.tokenizer.training_set import TrainingSet
 from higr.training.curves import GUARD, STEPS, read_curve, write_curve
-from higr.training.loop import Progress, no_progress
 from higr.training.pretrain import pretrain as run_pretrain
 from higr.training.world import World
 

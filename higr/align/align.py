@@ -19,10 +19,11 @@ from higr.data.prepared import PreparedData
 from higr.data.simulator import World
 from higr.errors import InputError
 from higr.model.higr import HiGR
+from higr.progress import Progress, no_progress
 from higr.tokenizer.tokenizer import Tokenizer
 from higr.training.batches import InMemory
 from higr.training.checkpoint import model_identity, named
-from higr.training.loop import Progress, no_progress, train
+from higr.training.loop import train
 
 PAIRS_PAGE = "pairs.html"
 """Counts and examples of the training pairs, to be read by people."""

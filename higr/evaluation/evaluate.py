@@ -11,10 +11,11 @@ from higr.config import EvaluationConfig
 from higr.errors import InputError
 from higr.evaluation.compare import Protocol, compare, paired, summary
 from higr.evaluation.examples import examples_of
-from higr.evaluation.held_out import HeldOut, Progress
+from higr.evaluation.held_out import HeldOut
 from higr.evaluation.judge import KINDS
 from higr.evaluation.results import Evaluation
 from higr.evaluation.slices import slices_of
+from higr.progress import Progress
 from higr.slate import Recommender, UserContext
 
 

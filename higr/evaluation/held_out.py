@@ -8,7 +8,7 @@ The second cut-off comes free only where a model's first five of ten are its fiv
 incumbent and popularity. A beam over the whole session is asked again.
 """
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -23,13 +23,11 @@ from higr.evaluation.judge import Logged, item_rows, slate_values
 from higr.evaluation.measured import Measured
 from higr.evaluation.metrics import catalogue_coverage, gini
 from higr.evaluation.slices import user_slices
+from higr.progress import Progress
 from higr.slate import Recommender, Slate, UserContext
 
 BATCH = 256
 """Contexts asked for at once."""
-
-Progress = Callable[[str, int, int], None]
-"""Called with the model, the slates done and the slates in all."""
 
 
 @dataclass(frozen=True)

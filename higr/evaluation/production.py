@@ -20,8 +20,9 @@ from higr.decode.recommender import HiGRRecommender
 from higr.errors import InputError
 from higr.evaluation.bootstrap import Interval
 from higr.evaluation.compare import Difference, Protocol, compare, summary
-from higr.evaluation.held_out import HeldOut, Progress
+from higr.evaluation.held_out import HeldOut
 from higr.evaluation.measured import Measured
+from higr.progress import Progress
 
 CANDIDATE, PRODUCTION = "candidate", "production"
 

@@ -2,7 +2,6 @@
 
 import hashlib
 import shutil
-from collections.abc import Callable
 from pathlib import Path
 
 import pyarrow.fs as pafs
@@ -10,18 +9,13 @@ import pyarrow.fs as pafs
 from higr.bundle import Bundle, Manifest, parse_manifest
 from higr.errors import InputError, StoreError
 from higr.files import atomic_directory
+from higr.progress import Progress, no_progress
 from higr.store import history
 from higr.store.history import Act, Index, Published
 from higr.store.root import Root
 
 VERSIONS = "versions"
 MANIFEST = "manifest.json"
-Progress = Callable[[str, int, int], None]
-"""Label, done, total: as everywhere."""
-
-
-def _silent(label: str, done: int, total: int) -> None:
-    pass
 
 
 class BundleStore:
@@ -44,7 +38,7 @@ class BundleStore:
         return f"{self.root.name}/{VERSIONS}/{version}"
 
     def publish(
-        self, folder: Path, by: str, reason: str = "", progress: Progress = _silent
+        self, folder: Path, by: str, reason: str = "", progress: Progress = no_progress
     ) -> tuple[str, bool]:
         """Verify a bundle, copy it to the store, and put it on record; nothing serves it yet.
 
@@ -106,7 +100,7 @@ class BundleStore:
         self._whole(index, index.previous)
         return history.append(self.root, index, "rollback", index.previous, by, reason)
 
-    def fetch(self, version: str, folder: Path, progress: Progress = _silent) -> Bundle:
+    def fetch(self, version: str, folder: Path, progress: Progress = no_progress) -> Bundle:
         """Copy a version to a new folder of this machine and verify it there.
 
         Raises:

@@ -7,7 +7,8 @@ import torch
 
 from higr.config import TokenizerConfig
 from higr.errors import InputError
-from higr.tokenizer.quantizer import Progress, Quantizer
+from higr.progress import Progress
+from higr.tokenizer.quantizer import Quantizer
 from higr.tokenizer.residual import BLOCK
 from higr.tokenizer.residual_kmeans import ResidualKMeans, fit_residual_kmeans
 from higr.tokenizer.train import build_vae, train_vae

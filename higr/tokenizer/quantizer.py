@@ -4,14 +4,10 @@ A quantiser knows content vectors and codes only, nothing of items. It is fitted
 that stands beside its class, never changes afterwards, and is kept as named arrays.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
-
-Progress = Callable[[str, int, int], None]
-"""Called after each epoch or level with ("tokenizer", done, in all)."""
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from higr.tokenizer.quantizer import Codes, Progress
+from higr.progress import Progress
+from higr.tokenizer.quantizer import Codes
 from higr.tokenizer.residual import blocks, kmeans, nearest, residual_codes, sum_codewords
 
 SAMPLE = 256

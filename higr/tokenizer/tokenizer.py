@@ -21,11 +21,12 @@ from higr.config import TokenizerConfig
 from higr.data.prepared import PreparedData
 from higr.errors import InputError
 from higr.files import atomic_directory, read_json, write_json
+from higr.progress import Progress
 from higr.tokenizer.content import ContentEmbedder, read_arrays
 from higr.tokenizer.encoding import Encoding
 from higr.tokenizer.fit import build_quantizer, fit_quantizer
 from higr.tokenizer.gate import check_capacity
-from higr.tokenizer.quantizer import Progress, Quantizer
+from higr.tokenizer.quantizer import Quantizer
 from higr.tokenizer.training_set import TrainingSet
 
 META, WEIGHTS, ERRORS = "tokenizer.json", "quantizer.safetensors", "errors.safetensors"

@@ -10,10 +10,10 @@ import torch
 from torch import Tensor
 
 from higr.config import TokenizerConfig
+from higr.progress import Progress
 from higr.tokenizer import losses
 from higr.tokenizer.codebooks import fit_codebooks, refit_codebooks, reseed_dead
 from higr.tokenizer.pcrq_vae import PCRQVAE, Quantised
-from higr.tokenizer.quantizer import Progress
 
 SETTLE_SHARE = 0.2
 """Share of the epochs, the last, in which codewords are no longer re-seeded. With `refit` they stay as

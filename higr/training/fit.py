@@ -9,10 +9,11 @@ from torch import Tensor, nn
 from higr.config import TrainingConfig
 from higr.errors import InputError
 from higr.model.inputs import ContextBatch
+from higr.progress import Progress, no_progress
 from higr.training.batches import InMemory, Source
 from higr.training.checkpoint import model_identity
 from higr.training.examples import Examples
-from higr.training.loop import Progress, no_progress, train
+from higr.training.loop import train
 
 
 class Trainable(Protocol):

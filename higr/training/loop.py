@@ -27,6 +27,7 @@ from torch.distributed.tensor import DTensor
 from higr.config import TrainingConfig
 from higr.errors import HigrError, InputError
 from higr.files import write_json
+from higr.progress import Progress, no_progress
 from higr.training.batches import Batches, Source
 from higr.training.checkpoint import Checkpoints, identity
 from higr.training.curves import GUARD, STEPS, StepLog
@@ -35,13 +36,6 @@ from higr.training.optimizer import build_optimizer, set_learning_rate
 from higr.training.parallel import prepare, unsynchronised
 from higr.training.watch import Look, Watch
 from higr.training.world import World
-
-Progress = Callable[[str, int, int], None]
-"""(what is being done, steps done, steps in all)."""
-
-
-def no_progress(label: str, done: int, total: int) -> None:
-    """Report nothing."""
 
 
 def train(

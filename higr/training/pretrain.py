@@ -10,9 +10,9 @@ from higr.config import RunConfig
 from higr.data.context import HistoryIndex
 from higr.data.prepared import PreparedData
 from higr.model.higr import HiGR
+from higr.progress import Progress, no_progress
 from higr.training.examples import build_examples, fit_profiles
 from higr.training.fit import fit
-from higr.training.loop import Progress, no_progress
 
 
 def pretrain(

@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 COMMANDS = ("auto", "pause", "resume", "promote", "roll-back", "restart")
-"""auto: nobody orders anything. pause: as long as it stands, nothing is measured, decided or moved. The
-others are done once: resume gives a held step its time again."""
+"""auto: nobody orders anything. pause: as long as it stands, nothing is measured, decided or moved, and
+no step's time passes. The others are done once: resume gives a held step its time again."""
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from higr.errors import InputError
+from higr.errors import InputError, StoreError
+from serving.rollout.access import Busy
 from serving.rollout.cluster import Cluster, Record
 from serving.rollout.commands import COMMANDS, Order, order_of
 from serving.rollout.config import RolloutConfig
@@ -133,11 +134,28 @@ class Controller:
         return self._recorder.write(record, begun, "Begun", answered=order.command == "restart"), begun
 
     def _check_store(self, candidate: str) -> None:
-        """A promotion that could not go on record is not begun."""
-        if self._store is not None and self._store.uri(version_of(candidate)) != candidate:
+        """A promotion that could not go on record is not begun.
+
+        Raises:
+            InputError: the bundle is not of the store, or was never published or is retired there.
+            Busy: the store does not answer, or lets nobody read.
+        """
+        if self._store is None:
+            return
+        version = version_of(candidate)
+        if self._store.uri(version) != candidate:
             raise InputError(
                 f"InferenceService {self._config.canary}: its bundle {candidate} is not of the store "
                 f"{self._config.store}; publish it there, or leave store out of the configuration"
+            )
+        try:
+            known = self._store.index().versions
+        except StoreError as error:
+            raise Busy(str(error)) from None
+        if version not in known or known[version].retired:
+            raise InputError(
+                f"InferenceService {self._config.canary}: store {self._config.store} has no version "
+                f"{version}; `higr bundle list` shows what is there"
             )
 
     def _keep_time(self, record: Record, state: State, order: Order) -> tuple[Record, State]:

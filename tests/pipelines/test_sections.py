@@ -7,6 +7,7 @@ import pytest
 
 from higr import stages
 from higr.config import RunConfig, load_config
+from higr.progress import no_progress
 from pipelines.graph import STAGES, ancestors
 from tests.pipelines.tiny import OVERRIDES
 
@@ -31,7 +32,7 @@ def read(tmp_path_factory):
     for name, stage in stages.STAGES.items():
         config = Recorder.model_validate(document)
         config.__dict__.pop("read", None)
-        stage(config, Path(run), stages.no_progress)
+        stage(config, Path(run), no_progress)
         found["prepare" if name == "data" else name] = config.__dict__.get("read", set())
     return found
 

@@ -12,10 +12,11 @@ import torch
 from torch import Tensor
 
 from higr.config import TrainingConfig
+from higr.progress import Progress, no_progress
 from higr.training.batches import InMemory
 from higr.training.curves import GUARD, read_guard, read_steps
 from higr.training.examples import Examples
-from higr.training.loop import Progress, no_progress, train
+from higr.training.loop import train
 from higr.training.watch import Look
 from tests.training.test_loop import SETTINGS, Line
 from tests.training.tiny import examples

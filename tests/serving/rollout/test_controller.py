@@ -7,12 +7,14 @@ given; the end-to-end test asks a real one.
 
 import json
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 
 from higr.errors import InputError, StoreError
+from higr.store.history import Index, Published
 from serving.rollout.access import Busy
 from serving.rollout.cluster import Cluster as Objects
 from serving.rollout.config import RolloutConfig
@@ -38,6 +40,7 @@ class World:
     Attributes:
         rates: side to the share of its requests that fail. slates: of either side, a look.
         served: side to what it serves; None of the stable one: what it is told to.
+        lacking: why nothing is known of outcomes.
     """
 
     cluster: Cluster
@@ -48,6 +51,7 @@ class World:
     canary: str = "new"
     stuck: str = ""
     silence: str = ""
+    lacking: str = ""
     store: Any = None
 
     def __call__(self, since: float, until: float) -> Look:
@@ -62,10 +66,12 @@ class World:
                 means={
                     s: {"watch_seconds": Sums(n=n, total=n * m, squares=n * (m * m + 100.0))}
                     for s, m in self.watch.items()
+                    if not self.lacking
                 },
             ),
-            until - SETTLE,
+            0.0 if self.lacking else until - SETTLE,
             {side: self.versions(side, until) for side in sides},
+            self.lacking,
         )
 
     def versions(self, side: Side, until: float) -> frozenset[str]:
@@ -186,6 +192,21 @@ def test_what_cannot_be_judged_is_held_and_never_promoted(
         assert world.cluster.weight() == (90, 10)
 
 
+def test_unknown_outcomes_forbid_a_step_up_and_no_rollback(world: World) -> None:
+    world.look()
+    world.look(50)
+    world.lacking = "nobody counts outcomes"
+    for _ in range(3):
+        assert world.look().why == "nobody counts outcomes"
+    assert world.cluster.weight() == (90, 10)
+    world.lacking = ""
+    assert world.look(50).why == "step 2 begins at 50 %"
+    world.lacking, world.rates["canary"] = "nobody counts outcomes", 0.5
+    done = world.look()
+    assert (done.state.phase, world.cluster.weight()) == ("rolled-back", (100, 0))
+    assert "worse than its margin: errors" in done.why
+
+
 @pytest.mark.parametrize(
     ("on_timeout", "phase", "weight"), [("roll-back", "rolled-back", (100, 0)), ("hold", "held", (90, 10))]
 )
@@ -224,6 +245,32 @@ def test_a_person_pauses_and_goes_on(world: World) -> None:
     assert world.cluster.weight() == (90, 10)
     world.cluster.record(command="auto")
     assert world.look().state.phase == "rolled-back"
+
+
+def test_a_pause_takes_nothing_from_the_time_of_a_step(world: World) -> None:
+    world.look()
+    world.slates = 0
+    world.look(500)
+    world.cluster.record(command="pause", ordered_by="on-call", reason="release freeze")
+    for seconds in (10, 5000, 5000):
+        assert world.look(seconds).why.startswith("paused by on-call")
+    world.cluster.record(command="auto")
+    assert [world.look(90).state.phase for _ in range(2)] == ["progressing"] * 2, "510, then 600 seconds"
+    assert world.look(1).state.phase == "rolled-back"
+
+
+def test_a_canary_that_is_not_ready_for_a_step_is_waited_for_but_not_for_ever(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world.look()
+    world.look(50)
+    monkeypatch.setattr(Objects, "ready", lambda self, name: name != "higr-canary")
+    for _ in range(3):
+        assert world.look(100).why == "InferenceService higr-canary is not ready"
+        assert world.cluster.weight() == (90, 10)
+    done = world.look(101)
+    assert done.why == "InferenceService higr-canary is not ready, after more than 300 seconds"
+    assert (done.state.phase, world.cluster.weight()) == ("rolled-back", (100, 0))
 
 
 @pytest.mark.parametrize(
@@ -366,6 +413,13 @@ class Store:
     def __init__(self) -> None:
         self.promoted: list[tuple[str, str]] = []
         self.down = True
+        self.silent = False
+        self.versions = {"new": Published("new", datetime(2026, 1, 1, tzinfo=UTC), "training", "")}
+
+    def index(self) -> Index:
+        if self.silent:
+            raise StoreError("store s3://models does not answer")
+        return Index((), self.versions, (), ())
 
     def uri(self, version: str) -> str:
         return f"s3://models/versions/{version}"
@@ -390,6 +444,22 @@ def test_a_candidate_from_elsewhere_is_refused_before_anything_moves(world: Worl
     world.store = Store()
     world.cluster.set_uri("higr-canary", "s3://elsewhere/new")
     with pytest.raises(InputError, match="s3://elsewhere/new is not of the store"):
+        world.look(store="s3://models")
+    assert world.cluster.weight() == (100, 0)
+
+
+@pytest.mark.parametrize("versions", [{}, {"new": True}])
+def test_a_candidate_that_the_store_does_not_have_is_refused_before_anything_moves(
+    world: World, versions: dict[str, bool]
+) -> None:
+    world.store = Store()
+    world.store.versions = {
+        name: replace(world.store.versions[name], retired=retired) for name, retired in versions.items()
+    }
+    with pytest.raises(InputError, match="store s3://models has no version new; `higr bundle list`"):
+        world.look(store="s3://models")
+    world.store.silent = True
+    with pytest.raises(Busy, match="does not answer"):
         world.look(store="s3://models")
     assert world.cluster.weight() == (100, 0)
 

@@ -140,16 +140,11 @@ def test_a_server_that_answers_well_is_read(served: Callable[[Callable[[str], An
     ("answer", "message"),
     [
         (answering(age=40), "newest sample of the stable side is 40 seconds old, over 30"),
-        (answering(age=5, settled=NOW - 1300), "outcomes are 1300 seconds old"),
         (
             lambda q: (
                 result("vector", {"metric": {}, "value": [NOW, "1"]}) if "switch" in q else answering(5)(q)
             ),
             "the switch of the stable side is on baseline: no model is seen",
-        ),
-        (
-            lambda q: result("vector") if "settled" in q else answering(5)(q),
-            "no higr_outcome_settled_timestamp_seconds in Prometheus",
         ),
         (
             lambda q: result("matrix") if "responses" in q else answering(5)(q),
@@ -162,6 +157,30 @@ def test_what_is_old_or_missing_is_told(
 ) -> None:
     with pytest.raises(Unavailable, match=message):
         measure(served(answer).url)(NOW - 50, NOW)
+
+
+@pytest.mark.parametrize(
+    ("answer", "settled", "slates", "lacking"),
+    [
+        (answering(age=5), NOW - 900, 20, ""),
+        (answering(age=5, settled=NOW - 1300), NOW - 1300, 20, "outcomes are 1300 seconds old"),
+        (
+            lambda q: result("vector") if "settled" in q else answering(5)(q),
+            *(0, 0, "no higr_outcome_settled_timestamp_seconds in Prometheus"),
+        ),
+    ],
+)
+def test_rates_are_judged_whatever_is_known_of_outcomes(
+    served: Callable[[Callable[[str], Answer]], Server],
+    answer: Callable[[str], Answer],
+    settled: float,
+    slates: float,
+    lacking: str,
+) -> None:
+    look = measure(served(answer).url)(NOW - 50, NOW)
+    assert (look.settled, look.counted.sums("stable", "watch_seconds").n) == (settled, slates)
+    assert look.lacking[: len(lacking) or None] == lacking
+    assert look.counted.rated("canary", "errors").n == 20
 
 
 def test_a_token_is_shown_and_one_that_cannot_be_read_is_told(
