@@ -131,12 +131,28 @@ def test_a_rule_too_many_would_be_seen(helm: Helm) -> None:
     assert ("Clients", "redis", "6379/TCP") in allowed(yaml.safe_load(json.dumps(documents)))
 
 
-def test_a_bundle_on_a_claim_needs_no_way_to_a_store(helm: Helm) -> None:
-    documents = helm.documents(*FULL, *OWN, *set_json(bundle__storageUri="pvc://bundles/7"))
+CANARY = {"canary-transformer", "canary-predictor"}
+STABLE = {"transformer", "predictor", "feedback", "drift", "outcomes"}
 
-    assert {edge[0] for edge in allowed(documents) if edge[1] == "Storage"} == {
-        "canary-transformer", "canary-predictor", "rollout",
-    }  # fmt: skip
+
+@pytest.mark.parametrize(
+    ("stable", "canary", "rollout", "reach"),
+    [
+        ("pvc://bundles/7", "pvc://bundles/8", True, {"rollout"}),
+        ("pvc://bundles/7", "s3://models/8", False, CANARY),
+        ("s3://models/7", "pvc://bundles/8", False, STABLE),
+        # What a rollout promotes, the other side loads, and the next candidate is from anywhere.
+        ("pvc://bundles/7", "s3://models/8", True, STABLE | CANARY | {"rollout"}),
+        ("s3://models/7", "pvc://bundles/8", True, STABLE | CANARY | {"rollout"}),
+    ],
+)
+def test_a_bundle_on_a_claim_needs_no_way_to_a_store(
+    helm: Helm, stable: str, canary: str, rollout: bool, reach: set[str]
+) -> None:
+    uris = {"bundle__storageUri": stable, "canary__storageUri": canary, "rollout__enabled": rollout}
+    documents = helm.documents(*FULL, *OWN, *set_json(**uris))
+
+    assert {edge[0] for edge in allowed(documents) if edge[1] == "Storage"} == reach
 
 
 def test_nobody_outside_is_reached_by_accident(helm: Helm) -> None:

@@ -16,12 +16,16 @@ and the ports of those that are reached, 0 here, too.
 {{- range $scraped := list "transformer" "predictor" "canary-transformer" "canary-predictor" "baseline" "feedback" -}}
 {{- $arrows = append $arrows (list "Prometheus" $scraped 8080) -}}
 {{- end -}}
-{{- if not (include "higr.bundleClaim" .) -}}
+{{- /* A rollout takes the bundle of one side to the other. */ -}}
+{{- $moves := .Values.rollout.enabled -}}
+{{- $stableClaim := hasPrefix "pvc://" (include "higr.stableUri" .) -}}
+{{- $canaryClaim := hasPrefix "pvc://" (include "higr.canaryUri" .) -}}
+{{- if or (not $stableClaim) (and $moves (not $canaryClaim)) -}}
 {{- range $loads := list "transformer" "predictor" "baseline" "feedback" "drift" "outcomes" -}}
 {{- $arrows = append $arrows (list $loads "Storage" 0) -}}
 {{- end -}}
 {{- end -}}
-{{- if not (hasPrefix "pvc://" (include "higr.canaryUri" .)) -}}
+{{- if or (not $canaryClaim) (and $moves (not $stableClaim)) -}}
 {{- $arrows = concat $arrows (list (list "canary-transformer" "Storage" 0) (list "canary-predictor" "Storage" 0)) -}}
 {{- end -}}
 {{- $arrows = concat $arrows (list (list "Prometheus" "drift-exporter" 9105) (list "Prometheus" "outcomes" 9106) (list "Prometheus" "pushgateway" 9091)) -}}
