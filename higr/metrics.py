@@ -260,8 +260,8 @@ OUTCOME_WATCH_SQUARES = Metric(
 OUTCOME_FEEDBACK = Metric(
     "higr_outcome_feedback_events",
     "counter",
-    "Feedback events read from the logs: joined, late (their slate was counted before), unknown (no such "
-    "slate).",
+    "Feedback events read from the logs: joined, no_duration (joined, but nobody says how long the item "
+    "is), late (their slate was counted before), unknown (no such slate).",
     ("fate",),
 )
 OUTCOME_SETTLED = Metric(
@@ -281,6 +281,11 @@ ROLLOUT_DECISION = Metric(
     "gauge",
     "1 for what the last look decided: advance, promote, roll-back or hold.",
     ("decision",),
+)
+ROLLOUT_PHASE_BEGAN = Metric(
+    "higr_rollout_phase_began_timestamp_seconds",
+    "gauge",
+    "When the rollout came to the phase or step it is in, Unix seconds.",
 )
 ROLLOUT_WEIGHT = Metric(
     "higr_rollout_canary_weight", "gauge", "Per cent of the traffic that the rollout gives to the canary."

@@ -65,6 +65,7 @@ class _Slate:
     watched: dict[str, float] = field(default_factory=dict)
     viewed: set[str] = field(default_factory=set)
     events: int = 0
+    untold: int = 0
 
 
 class Received:
@@ -92,13 +93,15 @@ class Received:
                 )
         self._engagement = engagement_of(bundle)
         self._durations = bundle.items.select(["item_id", "duration_seconds"])
+        timed = self._durations.filter(pc.is_valid(self._durations["duration_seconds"]))
+        self._timed = timed["item_id"].combine_chunks()
         self._predictions = [_Parts(folder, started) for folder in predictions]
         self._feedback = [_Parts(folder, started) for folder in feedback]
         self._settle, self._started = settle, started
         self._waiting: dict[str, _Slate] = {}
         self._counted: dict[str, float] = {}
         self.tallies: dict[str, Tally] = {}
-        self.fates: Counter[str] = Counter(joined=0, late=0, unknown=0)
+        self.fates: Counter[str] = Counter(joined=0, no_duration=0, late=0, unknown=0)
         self.settled_until = 0.0
 
     def read(self, now: float) -> None:
@@ -140,17 +143,27 @@ class Received:
         )
         known = collect(expression, LABELLED_EVENTS)
         effective = pc.greater_equal(known["feedback"], int(Feedback.ENGAGED)).to_pylist()
+        untold = self._untold(known).to_pylist()
         columns = (known[name].to_pylist() for name in ("request_id", "item_id", "watch_seconds"))
-        for request, item, seconds, engaged in zip(*columns, effective, strict=True):
+        for request, item, seconds, engaged, no_duration in zip(*columns, effective, untold, strict=True):
             if request in self._counted:
                 self.fates["late"] += 1
                 continue
             slate = self._waiting.setdefault(request, _Slate(now))
             slate.events += 1
+            slate.untold += no_duration
             # As training joins them: who watches again has not watched less.
             slate.watched[item] = max(slate.watched.get(item, 0.0), seconds or 0.0)
             if engaged:
                 slate.viewed.add(item)
+
+    def _untold(self, events: pa.Table) -> pa.ChunkedArray:
+        """Which events say how long, of an item of which nobody says how long it is: views that cannot be
+        told."""
+        if self._engagement.effective_view != "watch_ratio":
+            return pa.chunked_array([pa.repeat(False, len(events))])
+        bare = pc.and_(pc.is_valid(events["watch_seconds"]), pc.is_null(events["duration_seconds"]))
+        return pc.and_(bare, pc.invert(pc.is_in(events["item_id"], value_set=self._timed)))
 
     def _count(self, now: float) -> None:
         due = [request for request, slate in self._waiting.items() if slate.at + self._settle <= now]
@@ -160,7 +173,8 @@ class Received:
                 self.fates["unknown"] += slate.events
                 continue
             self._counted[request] = now
-            self.fates["joined"] += slate.events
+            self.fates["joined"] += slate.events - slate.untold
+            self.fates["no_duration"] += slate.untold
             self._add(self.tallies.setdefault(slate.version, Tally()), slate)
             self.settled_until = max(self.settled_until, slate.at)
         forgotten = now - REMEMBERED * self._settle

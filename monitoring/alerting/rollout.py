@@ -17,7 +17,9 @@ def rollout(settings: RuleSettings) -> Group:
     q = Promql(settings)
 
     silent, news = (f"{seconds / settings.time_scale:g}" for seconds in (SILENT, NEWS))
-    since = f"time() - max({q.of(m.ROLLOUT_LOOK)})"
+
+    def since(moment: m.Metric) -> str:
+        return f"time() - max({q.of(moment)})"
 
     def phase(*names: str) -> str:
         matcher = 'phase=~"' + "|".join(names) + '"'
@@ -39,7 +41,7 @@ def rollout(settings: RuleSettings) -> Group:
             ),
             Alert(
                 "HigrRolloutRolledBack",
-                f"{since} < {news} and {phase('reverting', 'rolled-back')}",
+                f"{since(m.ROLLOUT_PHASE_BEGAN)} < {news} and {phase('reverting', 'rolled-back')}",
                 severity="watch",
                 team="ml",
                 cause="rollout",
@@ -50,7 +52,7 @@ def rollout(settings: RuleSettings) -> Group:
             ),
             Alert(
                 "HigrRolloutStalled",
-                f"{since} > {silent} and {phase('progressing', 'promoting', 'reverting')}",
+                f"{since(m.ROLLOUT_LOOK)} > {silent} and {phase('progressing', 'promoting', 'reverting')}",
                 severity="watch",
                 team="ml",
                 cause="rollout",

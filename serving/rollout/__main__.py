@@ -81,7 +81,7 @@ def _run(
         _say(_line(config, state, why))
         if state is not None:
             gauges.show(state, config)
-            _push(gauges, pushgateway)
+            _push(gauges, pushgateway, config.namespace)
         if once or ended:
             return
         time.sleep(config.look_seconds)
@@ -115,12 +115,12 @@ def _say(line: dict[str, Any]) -> None:
     sys.stdout.flush()
 
 
-def _push(gauges: Gauges, gateway: str | None) -> None:
+def _push(gauges: Gauges, gateway: str | None, namespace: str) -> None:
     """Who watches must not stop what is watched."""
     if gateway is None:
         return
     try:
-        gauges.push(gateway)
+        gauges.push(gateway, namespace)
     except HigrError as error:
         typer.echo(f"rollout: {error}", err=True)
 

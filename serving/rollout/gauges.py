@@ -20,7 +20,7 @@ class Gauges:
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
         known = (
-            *(names.ROLLOUT_PHASE, names.ROLLOUT_DECISION, names.ROLLOUT_WEIGHT),
+            *(names.ROLLOUT_PHASE, names.ROLLOUT_PHASE_BEGAN, names.ROLLOUT_DECISION, names.ROLLOUT_WEIGHT),
             *(names.ROLLOUT_SLATES, names.ROLLOUT_EXCESS, names.ROLLOUT_LOOK),
         )
         self._gauges = {m.name: Gauge(m.name, m.help, m.labels, registry=self.registry) for m in known}
@@ -31,6 +31,7 @@ class Gauges:
             self._gauge(names.ROLLOUT_PHASE).labels(phase).set(float(phase == state.phase))
         for verdict in VERDICTS:
             self._gauge(names.ROLLOUT_DECISION).labels(verdict).set(float(verdict == state.verdict))
+        self._gauge(names.ROLLOUT_PHASE_BEGAN).set(state.phase_began)
         self._gauge(names.ROLLOUT_WEIGHT).set(state.weight(config))
         for side in SIDES:
             self._gauge(names.ROLLOUT_SLATES).labels(side).set(state.counted.slates(side))
@@ -41,14 +42,14 @@ class Gauges:
                     self._gauge(names.ROLLOUT_EXCESS).labels(finding.measure, bound).set(value)
         self._gauge(names.ROLLOUT_LOOK).set(time.time())
 
-    def push(self, gateway: str) -> None:
-        """To a Pushgateway, in place of what was pushed before.
+    def push(self, gateway: str, namespace: str) -> None:
+        """To a Pushgateway, in place of what was pushed before of this namespace.
 
         Raises:
             HigrError: it does not take them.
         """
         try:
-            push_to_gateway(gateway, PUSH_JOB, self.registry, timeout=PUSH_SECONDS)
+            push_to_gateway(gateway, PUSH_JOB, self.registry, {"namespace": namespace}, timeout=PUSH_SECONDS)
         except OSError as error:  # urllib's errors are all of this kind
             raise HigrError(f"Pushgateway {gateway} did not take the metrics: {error}") from None
 

@@ -66,7 +66,9 @@ def slate(request: str, version: str, at: float, items: tuple[str, ...] = ("a", 
     }
 
 
-def event(request: str | None, item: str, seconds: float | None, duration: float = 10.0) -> dict[str, Any]:
+def event(
+    request: str | None, item: str, seconds: float | None, duration: float | None = 10.0
+) -> dict[str, Any]:
     return {
         "event_id": f"{request}-{item}-{seconds}",
         "user_id": "u",
@@ -95,7 +97,7 @@ def test_a_slate_is_counted_once_its_time_is_over(logs: Path, received: Received
     tally = received.tallies["v1"]
     assert (tally.slates, tally.watch, tally.watch_squares) == (1, 12.0, 144.0)
     assert (tally.views, tally.views_squares) == (0.5, 0.25)
-    assert received.fates == {"joined": 3, "late": 0, "unknown": 0}
+    assert received.fates == {"joined": 3, "no_duration": 0, "late": 0, "unknown": 0}
     assert received.settled_until == START + 1
 
 
@@ -138,7 +140,25 @@ def test_late_feedback_an_item_not_shown_and_a_row_delivered_twice(logs: Path, r
     write(logs / "stable" / "feedback", FEEDBACK, event("1", "a", 8.0))
     received.read(START + 5 + 2 * SETTLE)
     assert (received.tallies["v1"].slates, received.tallies["v1"].watch) == (1, 0.0)
-    assert received.fates == {"joined": 1, "late": 1, "unknown": 0}
+    assert received.fates == {"joined": 1, "no_duration": 0, "late": 1, "unknown": 0}
+
+
+def test_a_view_of_an_item_whose_length_nobody_knows_is_told(
+    logs: Path, received: Received, nano_bundle: Path
+) -> None:
+    old = Bundle.open(nano_bundle).items["item_id"][0].as_py()
+    write(logs / "stable" / "predictions", PREDICTIONS, slate("1", "v1", START + 1, (old, "new", "newer")))
+    write(
+        logs / "stable" / "feedback",
+        FEEDBACK,
+        event("1", old, 9.0, None),
+        event("1", "new", 9.0, None),
+        event("1", "newer", 9.0, 10.0),
+        event("1", "newer", None, None),
+    )
+    received.read(START + 1 + SETTLE)
+    assert received.fates == {"joined": 3, "no_duration": 1, "late": 0, "unknown": 0}
+    assert received.tallies["v1"].watch == 27.0
 
 
 def test_slates_from_before_the_start_and_broken_parts_are_left_out(logs: Path, received: Received) -> None:

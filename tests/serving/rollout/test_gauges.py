@@ -47,8 +47,12 @@ def test_a_pushgateway_takes_them(tmp_path: Path) -> None:
     gauges = Gauges()
     gauges.show(STATE, CONFIG)
     with pushgateway(tmp_path) as server:
-        gauges.push(server.address)
+        gauges.push(server.address, "models")
         text = httpx.get(f"{server.url}/metrics", trust_env=False).text
-    assert 'higr_rollout_canary_weight{instance="",job="higr_rollout"} 20' in text
+    assert 'higr_rollout_canary_weight{instance="",job="higr_rollout",namespace="models"} 20' in text
+    assert (
+        'higr_rollout_phase_began_timestamp_seconds{instance="",job="higr_rollout",namespace="models"} 1'
+        in text
+    )
     with pytest.raises(HigrError, match="did not take the metrics"):
-        gauges.push(server.address)
+        gauges.push(server.address, "models")
