@@ -154,11 +154,13 @@ def compile_rollout_command(
     image: Annotated[
         str, typer.Option(envvar="HIGR_TOOLS_IMAGE", help="Image that holds the controller.")
     ] = TOOLS,
+    cluster: ClusterOption = None,
 ) -> None:
     """Compile the rollout pipeline for a cluster; the configuration becomes a parameter's default."""
+    from pipelines.cluster import load_cluster
     from pipelines.rollout import compile_rollout
 
-    compile_rollout(config, out, image)
+    compile_rollout(config, out, image, load_cluster(cluster))
     typer.echo(f"wrote {out}")
 
 

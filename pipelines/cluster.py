@@ -14,9 +14,12 @@ from higr.config import Section
 from higr.errors import InputError
 from pipelines.graph import GRAPHS
 
-STAGE_NAMES = frozenset(name for graph in GRAPHS.values() for name in graph) | {"check", "report"}
+ROLLOUT_NAMES = frozenset({"rollout", "promoted"})
+STAGE_NAMES = (
+    frozenset(name for graph in GRAPHS.values() for name in graph) | {"check", "report"} | ROLLOUT_NAMES
+)
 
-MAY_FLAKE = frozenset({"production", "materialise", "gate", "publish"})
+MAY_FLAKE = frozenset({"production", "materialise", "gate", "publish", "rollout"})
 """What talks to others is tried again without being told to. Hours of work are repeated by a person who has
 read why they failed."""
 
@@ -63,7 +66,8 @@ class Cluster(Section):
 
     default: TaskSettings = TaskSettings()
     stages: dict[str, TaskSettings] = Field(
-        {}, description="by stage, and `check` and `report`, which every pipeline has"
+        {},
+        description="by stage, `check` and `report`, which every pipeline has, and the two of a rollout",
     )
     trainjob: TrainJobSettings | None = Field(
         None, description="pretrain as a Kubeflow Trainer TrainJob; none: in the task itself"

@@ -16,17 +16,19 @@ from components.promoted import promoted
 from components.rollout import TOOLS, rollout
 from higr.errors import InputError
 from higr.files import atomic_file
+from pipelines.cluster import Cluster
 
 NAME = "higr-rollout"
-RETRIES = 3
-"""A task that dies goes on where it was: what it knows lies in the cluster."""
 
 
-def rollout_pipeline(config: str = "", image: str = TOOLS) -> Callable[..., Any]:
-    """The pipeline.
+def rollout_pipeline(
+    config: str = "", image: str = TOOLS, cluster: Cluster | None = None
+) -> Callable[..., Any]:
+    """The pipeline. A task of it that dies goes on where it was: what it knows lies in the cluster.
 
     Args:
         config: rollout.yaml as text: the default of the parameter `rollout`.
+        cluster: what the tasks ask for; None: to run here.
     """
 
     @dsl.pipeline(
@@ -48,13 +50,15 @@ def rollout_pipeline(config: str = "", image: str = TOOLS) -> Callable[..., Any]
         for task in (moved, ended):
             task.set_container_image(image)
             task.set_caching_options(False)  # the same bundle may fare differently tomorrow
-        moved.set_retry(num_retries=RETRIES)
+        if cluster is not None:
+            cluster.apply("rollout", moved)
+            cluster.apply("promoted", ended)
         return moved.outputs["Output"]
 
     return roll
 
 
-def compile_rollout(config: Path, out: Path, image: str = TOOLS) -> None:
+def compile_rollout(config: Path, out: Path, image: str, cluster: Cluster) -> None:
     """Write the pipeline for a cluster.
 
     Raises:
@@ -69,7 +73,7 @@ def compile_rollout(config: Path, out: Path, image: str = TOOLS) -> None:
         raise InputError(f"{config} cannot be read ({error}); give a rollout.yaml") from None
     with tempfile.TemporaryDirectory() as folder:
         written = Path(folder) / "pipeline.yaml"
-        compiler.Compiler().compile(rollout_pipeline(text, image), str(written))
+        compiler.Compiler().compile(rollout_pipeline(text, image, cluster), str(written))
         compiled = written.read_text()
     with atomic_file(out) as aside:
         aside.write_text(compiled)
