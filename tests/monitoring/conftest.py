@@ -1,5 +1,6 @@
 """A small world with a known distribution: 64 items in 4 categories, shown to 200 users."""
 
+import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -22,6 +23,7 @@ from monitoring.drift import compare
 from monitoring.parts import Period
 from monitoring.result import DriftResult
 from monitoring.windows import current_window, reference_window
+from tests.monitoring.month import DAYS, Month
 
 ITEM_IDS = [f"item-{i:02d}" for i in range(64)]
 CODES = np.array([[i // 16, i // 4 % 4, i % 4] for i in range(64)])
@@ -174,3 +176,20 @@ def judge(bundle: Bundle, tmp_path_factory: pytest.TempPathFactory) -> Callable[
         return done[traffic]
 
     return judge
+
+
+@pytest.fixture(scope="session")
+def month(tmp_path_factory: pytest.TempPathFactory, bundle: Bundle, traffic: Any) -> Month:
+    """Nine quiet days, read."""
+    logs = Month(tmp_path_factory.mktemp("month"), bundle, traffic)
+    for day in range(DAYS):
+        logs.write(day)
+    logs.run(DAYS - 1)
+    return logs
+
+
+@pytest.fixture
+def logs(tmp_path: Path, month: Month) -> Month:
+    """A copy of the month, to break."""
+    shutil.copytree(month.folder, tmp_path / "month")
+    return Month(tmp_path / "month", month.bundle, month.traffic)

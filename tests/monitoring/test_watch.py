@@ -1,9 +1,8 @@
 """The job over a running state: each part once, late and broken rows counted, every odd window named."""
 
 import json
-import shutil
 import threading
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from typing import Any
@@ -18,58 +17,9 @@ from higr.data.logs import is_sampled
 from higr.errors import InputError
 from monitoring.columns import Segments
 from monitoring.pipeline import PipelineTarget
-from monitoring.result import DriftResult
 from monitoring.state import State, opened
 from monitoring.watch import Options, run_watch
-
-START = datetime(2026, 3, 2, tzinfo=UTC)
-DAYS = 9
-
-
-class Logs:
-    """Days of traffic as parts, and a job that reads them. One slate a minute: 288 of five in a day of
-    these."""
-
-    def __init__(self, folder: Path, bundle: Bundle, traffic: Any) -> None:
-        self.folder, self.bundle, self.traffic = folder, bundle, traffic
-        self.predictions, self.feedback = folder / "predictions", folder / "feedback"
-        for log in (self.predictions, self.feedback):
-            log.mkdir(parents=True, exist_ok=True)
-
-    def tables(self, day: int, **change: Any) -> tuple[pa.Table, pa.Table]:
-        made = self.traffic(seed=1000 + day, slates=300, start=START + timedelta(days=day), **change)
-        return made.logs(self.bundle.version)
-
-    def write(self, day: int, name: str | None = None, **change: Any) -> None:
-        for log, table in zip((self.predictions, self.feedback), self.tables(day, **change), strict=True):
-            pq.write_table(table, log / f"{name or f'day-{day}'}.parquet")
-
-    def run(self, day: int, options: Options | None = None, state: str = "state") -> DriftResult:
-        """As it runs two hours after `day` has ended."""
-        now = START + timedelta(days=day + 1, hours=2)
-        folders = (self.predictions, self.feedback, self.folder / state, self.folder / "out")
-        return run_watch(self.bundle.path, *folders, options or Options(), now=now)[0]
-
-    @property
-    def state(self) -> Path:
-        return next((self.folder / "state").iterdir())
-
-
-@pytest.fixture(scope="session")
-def month(tmp_path_factory: pytest.TempPathFactory, bundle: Bundle, traffic: Any) -> Logs:
-    """Nine quiet days, read."""
-    logs = Logs(tmp_path_factory.mktemp("month"), bundle, traffic)
-    for day in range(DAYS):
-        logs.write(day)
-    logs.run(DAYS - 1)
-    return logs
-
-
-@pytest.fixture
-def logs(tmp_path: Path, month: Logs) -> Logs:
-    """A copy of the month, to break."""
-    shutil.copytree(month.folder, tmp_path / "month")
-    return Logs(tmp_path / "month", month.bundle, month.traffic)
+from tests.monitoring.month import DAYS, START, Month
 
 
 def counts(state: Path) -> dict[tuple[str, str], tuple[int, float]]:
@@ -78,7 +28,7 @@ def counts(state: Path) -> dict[tuple[str, str], tuple[int, float]]:
     return {(r["column"], r["cell"]): (r["n_sum"], round(r["total_sum"], 3)) for r in rows.to_pylist()}
 
 
-def test_a_quiet_day_is_ok(logs: Logs) -> None:
+def test_a_quiet_day_is_ok(logs: Month) -> None:
     logs.write(DAYS)
     result = logs.run(DAYS)
     assert (result.verdict, result.cause, result.since) == ("ok", None, None), result.reason
@@ -95,7 +45,7 @@ def test_a_quiet_day_is_ok(logs: Logs) -> None:
         pytest.param({"watched": 0.3}, "reception-fell", id="people watch less"),
     ],
 )
-def test_a_moved_day_pages_and_is_named(logs: Logs, change: dict[str, Any], cause: str) -> None:
+def test_a_moved_day_pages_and_is_named(logs: Month, change: dict[str, Any], cause: str) -> None:
     logs.write(DAYS, **change)
     result = logs.run(DAYS)
     assert result.verdict in ("page", "trip")
@@ -109,7 +59,7 @@ def test_a_moved_day_pages_and_is_named(logs: Logs, change: dict[str, Any], caus
     assert "engaged_category" in (logs.folder / "out" / "evidently.html").read_text()
 
 
-def test_a_day_on_the_baseline_by_the_switch_is_no_fallback(logs: Logs) -> None:
+def test_a_day_on_the_baseline_by_the_switch_is_no_fallback(logs: Month) -> None:
     predictions, feedback = logs.tables(DAYS, fallback=1.0)
     for name, word in (("source", "baseline"), ("fallback_reason", "switch")):
         place = predictions.column_names.index(name)
@@ -126,7 +76,7 @@ def test_a_day_on_the_baseline_by_the_switch_is_no_fallback(logs: Logs) -> None:
 def test_of_a_sampled_log_only_feedback_on_its_own_slates_counts(
     tmp_path: Path, bundle: Bundle, traffic: Any
 ) -> None:
-    logs = Logs(tmp_path, bundle, traffic)
+    logs = Month(tmp_path, bundle, traffic)
     logs.write(0)
     part = logs.predictions / "day-0.parquet"
     table = pq.read_table(part)
@@ -141,7 +91,7 @@ def test_of_a_sampled_log_only_feedback_on_its_own_slates_counts(
 
 
 def test_since_is_the_first_of_the_windows_that_moved(tmp_path: Path, bundle: Bundle, traffic: Any) -> None:
-    logs = Logs(tmp_path, bundle, traffic)
+    logs = Month(tmp_path, bundle, traffic)
     for day in range(12):
         logs.write(day, **({"fallback": 0.4} if day >= 10 else {}))
     result = logs.run(11, Options(reference_days=9))
@@ -150,9 +100,9 @@ def test_since_is_the_first_of_the_windows_that_moved(tmp_path: Path, bundle: Bu
 
 
 def test_parts_in_any_order_and_number_of_runs_give_the_same_counts(
-    tmp_path: Path, month: Logs, bundle: Bundle, traffic: Any
+    tmp_path: Path, month: Month, bundle: Bundle, traffic: Any
 ) -> None:
-    logs = Logs(tmp_path, bundle, traffic)
+    logs = Month(tmp_path, bundle, traffic)
     for day in (4, 0, 3, 1, 2, 5, 6, 8, 7):
         logs.write(day, name=f"z{9 - day}")
         if day in (3, 6):
@@ -161,7 +111,7 @@ def test_parts_in_any_order_and_number_of_runs_give_the_same_counts(
     assert counts(logs.state) == counts(month.state)
 
 
-def test_a_part_is_read_once(logs: Logs, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_part_is_read_once(logs: Month, monkeypatch: pytest.MonkeyPatch) -> None:
     from monitoring import fold
 
     read: list[str] = []
@@ -178,7 +128,7 @@ def test_a_part_is_read_once(logs: Logs, monkeypatch: pytest.MonkeyPatch) -> Non
     assert read == [f"day-{DAYS}.parquet"] * 2
 
 
-def test_a_run_that_is_killed_has_done_nothing(logs: Logs, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_run_that_is_killed_has_done_nothing(logs: Month, monkeypatch: pytest.MonkeyPatch) -> None:
     before = counts(logs.state)
     logs.write(DAYS)
 
@@ -194,7 +144,7 @@ def test_a_run_that_is_killed_has_done_nothing(logs: Logs, monkeypatch: pytest.M
     assert logs.run(DAYS).current.rows == {"predictions": 300, "feedback": 1500}
 
 
-def test_duplicated_parts_count_once(logs: Logs) -> None:
+def test_duplicated_parts_count_once(logs: Month) -> None:
     logs.write(DAYS)
     logs.write(DAYS, name="again")
     result = logs.run(DAYS)
@@ -204,7 +154,7 @@ def test_duplicated_parts_count_once(logs: Logs) -> None:
     assert logs.run(DAYS).current.rows == {"predictions": 300, "feedback": 1500}
 
 
-def test_late_rows_are_taken_while_they_can_be_and_then_counted(logs: Logs) -> None:
+def test_late_rows_are_taken_while_they_can_be_and_then_counted(logs: Month) -> None:
     for log, table in zip((logs.predictions, logs.feedback), logs.tables(DAYS), strict=True):
         pq.write_table(table.slice(0, len(table) // 2), log / "early.parquet")
         pq.write_table(table.slice(len(table) // 2), logs.folder / f"{log.name}-late.parquet")
@@ -231,7 +181,7 @@ BAD_INPUT = {
 
 
 @pytest.mark.parametrize("case", BAD_INPUT)
-def test_bad_input_has_a_name(logs: Logs, case: str) -> None:
+def test_bad_input_has_a_name(logs: Month, case: str) -> None:
     verdict, reason = BAD_INPUT[case]
     if case != "empty":
         logs.write(DAYS)
@@ -276,7 +226,7 @@ def change(case: str, part: Path) -> None:
     pq.write_table(table, part)
 
 
-def test_a_mended_part_is_read_again(logs: Logs) -> None:
+def test_a_mended_part_is_read_again(logs: Month) -> None:
     logs.write(DAYS)
     part = logs.predictions / f"day-{DAYS}.parquet"
     whole = part.read_bytes()
@@ -286,7 +236,7 @@ def test_a_mended_part_is_read_again(logs: Logs) -> None:
     assert logs.run(DAYS).current.rows["predictions"] == 300
 
 
-def test_logs_that_stop_are_no_data_not_the_last_good_window(logs: Logs) -> None:
+def test_logs_that_stop_are_no_data_not_the_last_good_window(logs: Month) -> None:
     assert logs.run(DAYS - 1).verdict == "ok"
     assert logs.run(DAYS + 3).verdict == "no-data"
 
@@ -294,7 +244,7 @@ def test_logs_that_stop_are_no_data_not_the_last_good_window(logs: Logs) -> None
 def test_the_first_days_are_compared_with_the_bundles_own_reference(
     tmp_path: Path, bundle: Bundle, traffic: Any
 ) -> None:
-    logs = Logs(tmp_path, bundle, traffic)
+    logs = Month(tmp_path, bundle, traffic)
     logs.write(0)
     quiet = logs.run(0)
     assert quiet.verdict == "ok", quiet.reason
@@ -304,7 +254,7 @@ def test_the_first_days_are_compared_with_the_bundles_own_reference(
     assert logs.run(1).verdict == "page"
 
 
-def test_windows_of_hours(logs: Logs) -> None:
+def test_windows_of_hours(logs: Month) -> None:
     table, _ = logs.tables(DAYS)
     logs.write(DAYS)
     now = START + timedelta(days=DAYS, hours=5)
@@ -315,7 +265,7 @@ def test_windows_of_hours(logs: Logs) -> None:
     assert len(table) == 300
 
 
-def test_segments_have_a_state_and_figures_of_their_own(logs: Logs) -> None:
+def test_segments_have_a_state_and_figures_of_their_own(logs: Month) -> None:
     users = pa.table({"user_id": [f"user-{i}" for i in range(200)], "age": ["old", "young"] * 100})
     options = Options(segments=Segments.of(users, "age"))
     logs.write(DAYS)
@@ -329,7 +279,7 @@ def test_segments_have_a_state_and_figures_of_their_own(logs: Logs) -> None:
         Segments.of(users, "sign")
 
 
-def test_two_runs_at_once(logs: Logs) -> None:
+def test_two_runs_at_once(logs: Month) -> None:
     with opened(logs.state), pytest.raises(InputError, match="in use by another run"):
         logs.run(DAYS - 1)
 
@@ -390,43 +340,30 @@ sdkVersion: kfp-2.17.0
 """
 
 
-def tripping(logs: Logs, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A day on which users watch less, of a cause that is HiGR's own."""
-    from monitoring import causes
-
-    rule = causes.Rule("bad-alignment", lambda m: "scores rank nothing", model=True)
-    monkeypatch.setattr(causes, "RULES", (rule,))
-    logs.write(DAYS, watched=0.25)
-
-
-def test_a_trip_moves_the_switch_starts_the_pipeline_and_is_pushed(
-    logs: Logs, api: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_trip_moves_the_switch_starts_the_pipeline_and_is_pushed(logs: Month, api: Any) -> None:
     host, calls = api
-    tripping(logs, monkeypatch)
+    logs.write_trip(DAYS)
     switch, package = logs.folder / "switch", logs.folder / "refresh.yaml"
     switch.write_text("auto\n")
     package.write_text(PIPELINE)
-    target = PipelineTarget(host=f"http://{host}", packages={"bad-alignment": str(package)})
+    target = PipelineTarget(host=f"http://{host}", packages={"category-vanished": str(package)})
     options = Options(switch=switch, pipeline=target, pushgateway=host)
     assert logs.run(DAYS, options).verdict == "trip"
     assert switch.read_text() == "baseline\n"
     started = [body for call, body in calls if call.startswith("POST") and "/runs" in call]
     assert len(started) == 1
-    assert "higr-drift-bad-alignment" in started[0]
+    assert "higr-drift-category-vanished" in started[0]
     pushed = [body for call, body in calls if call == "PUT /metrics/job/higr_drift"]
     assert 'higr_drift_verdict{verdict="trip"} 1.0' in pushed[0]
-    assert 'higr_drift_cause{cause="bad-alignment"} 1.0' in pushed[0]
+    assert 'higr_drift_cause{cause="category-vanished"} 1.0' in pushed[0]
     assert 'higr_drift_switch_moves{position="baseline"} 1.0' in pushed[0]
     assert "higr_drift_pipeline_started_timestamp_seconds" in pushed[0]
     logs.run(DAYS, options)  # the same window again: nothing is moved or started a second time
     assert len([call for call, _ in calls if call.startswith("POST") and "/runs" in call]) == 1
 
 
-def test_what_cannot_be_done_is_shown_and_the_verdict_still_goes_out(
-    logs: Logs, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    tripping(logs, monkeypatch)
+def test_what_cannot_be_done_is_shown_and_the_verdict_still_goes_out(logs: Month) -> None:
+    logs.write_trip(DAYS)
     result = logs.run(DAYS, Options(switch=logs.folder / "nowhere"))
     assert result.verdict == "trip"
     text = (logs.folder / "out" / "drift.prom").read_text()

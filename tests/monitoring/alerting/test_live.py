@@ -17,18 +17,18 @@ from typing import Any
 import httpx
 import pytest
 import yaml
-from prometheus_client import CollectorRegistry, start_http_server
+from prometheus_client import start_http_server
 
-from higr import metrics as names
 from monitoring import jobs
 from monitoring.alerting.files import documents
 from monitoring.alerting.settings import RuleSettings
 from monitoring.exporter import registry as drift_registry
 from monitoring.result import ColumnDrift, DriftResult, Verdict, WindowSummary
-from serving.metrics import Metrics
-from serving.switch import Switch
+from monitoring.watch import Options
 from tests.monitoring.alerting.processes import Process, alertmanager, eventually, prometheus, pushgateway
 from tests.monitoring.alerting.test_alertmanager import EXAMPLES
+from tests.monitoring.month import DAYS, Month
+from tests.serving.process import Server, free_port
 from tests.tools import REPOSITORY, require
 
 FASTER = 120.0
@@ -73,36 +73,52 @@ class Inbox:
 
 
 class Service:
-    """The metrics of a transformer under traffic: who answers follows its switch and HiGR's health."""
+    """A transformer and its predictor, two processes, under traffic."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, bundle: Path) -> None:
+        self._folder, self._bundle = folder, bundle
         self.switch_file = folder / "switch"
         self.switch_file.write_text("auto\n")
-        self.higr = True
-        registry = CollectorRegistry()
-        self.metrics = Metrics(registry)
-        switch = Switch(self.switch_file, lambda: self.metrics.count(names.SWITCH_ERRORS))
-        self.metrics.show_switch(lambda: switch.position)
-        self.metrics.show_breaker(lambda: "closed")
-        self._switch, self._ended = switch, threading.Event()
-        self.server, _ = start_http_server(0, "127.0.0.1", registry)
+        self.made_by: tuple[str, str | None] = ("", None)
+        """Of the last slate: source and reason."""
+        self._port = free_port()
+        self._predictor = self._start_predictor()
+        host = f"127.0.0.1:{self._port}"
+        # A deadline that holds while the machine does other things.
+        arguments = ["--role", "transformer", "--predictor_host", host, "--deadline-ms", "10000"]
+        self.transformer = Server(
+            folder, "higr", ["--bundle", str(bundle), *arguments, "--switch", str(self.switch_file)]
+        )
+        self._ended = threading.Event()
         self._thread = threading.Thread(target=self._traffic)
+
+    def begin(self) -> None:
+        """Traffic, once both answer."""
+        self._predictor.wait()
+        self.transformer.wait()
         self._thread.start()
+
+    def break_higr(self) -> None:
+        self._predictor.stop()
+
+    def mend_higr(self) -> None:
+        self._predictor = self._start_predictor().wait()
 
     def close(self) -> None:
         self._ended.set()
-        self._thread.join()
-        _close(self.server)
+        if self._thread.is_alive():
+            self._thread.join()
+        self._predictor.stop()
+        self.transformer.stop()
+
+    def _start_predictor(self) -> Server:
+        arguments = ["--bundle", str(self._bundle), "--role", "predictor"]
+        return Server(self._folder, "higr-predictor", arguments, self._port)
 
     def _traffic(self) -> None:
-        while not self._ended.wait(0.05):
-            if self._switch.position == "baseline":
-                answer = ("baseline", "switch")
-            else:
-                answer = ("higr", "") if self.higr else ("baseline", "unreachable")
-            self.metrics.count(names.SLATES, *answer)
-            self.metrics.count(names.RESPONSES, "slates", "2xx")
-            self.metrics.observe(names.REQUEST_SECONDS, 0.01, answer[0])
+        while not self._ended.wait(0.1):
+            (slate,) = self.transformer.predict({"user_id": "u"})
+            self.made_by = slate["source"], slate["fallback_reason"]
 
 
 def _close(server: Any) -> None:
@@ -130,7 +146,7 @@ def verdict(path: Path, verdict: Verdict) -> None:
 
 def prometheus_config(folder: Path, targets: dict[str, str], alerts: str) -> Path:
     config = yaml.safe_load((EXAMPLES / "prometheus.yaml").read_text())
-    config["global"] = {"scrape_interval": "250ms", "scrape_timeout": "250ms", "evaluation_interval": "250ms"}
+    config["global"] = {"scrape_interval": "500ms", "scrape_timeout": "500ms", "evaluation_interval": "250ms"}
     config["rule_files"] = [str(folder / "rules" / "*.yaml")]
     config["alerting"]["alertmanagers"] = [{"static_configs": [{"targets": [alerts]}]}]
     for job in config["scrape_configs"]:
@@ -161,10 +177,10 @@ def alertmanager_config(folder: Path, inbox: Inbox) -> Path:
 class World:
     """Everything that runs."""
 
-    def __init__(self, folder: Path, stack: ExitStack) -> None:
+    def __init__(self, folder: Path, bundle: Path, stack: ExitStack) -> None:
         self.folder, self.inbox = folder, Inbox()
         stack.callback(_close, self.inbox.server)
-        self.service = Service(folder)
+        self.service = Service(folder, bundle)
         stack.callback(self.service.close)
         self.result = folder / "drift.json"
         verdict(self.result, "ok")
@@ -179,13 +195,14 @@ class World:
         for name, text in documents(settings).items():
             (folder / "rules" / name).write_text(text)
         targets = {
-            "higr-serving": f"127.0.0.1:{self.service.server.server_port}",
+            "higr-serving": f"127.0.0.1:{self.service.transformer.port}",
             "higr-drift": f"127.0.0.1:{drift.server_port}",
             "pushgateway": self.gateway.address,
         }
         self.prometheus: Process = stack.enter_context(
             prometheus(folder, prometheus_config(folder, targets, self.alertmanager.address))
         )
+        self.service.begin()
 
     def job(self, code: int) -> None:
         """A scheduled job that ends with this exit code."""
@@ -200,23 +217,26 @@ class World:
 
 
 @contextmanager
-def world(folder: Path) -> Iterator[World]:
+def world(folder: Path, bundle: Path) -> Iterator[World]:
     with ExitStack() as stack:
-        yield World(folder, stack)
+        yield World(folder, bundle, stack)
 
 
 @pytest.mark.slow
-def test_a_metric_moves_the_right_person_is_told_and_told_again_when_it_is_over(tmp_path: Path) -> None:
+def test_a_metric_moves_the_right_person_is_told_and_told_again_when_it_is_over(
+    tmp_path: Path, nano_bundle: Path, logs: Month
+) -> None:
+    """Slates are of the nano bundle; the drift job reads a month of the monitoring tests' own small one."""
     for tool in ("prometheus", "alertmanager", "pushgateway"):
         require(tool)
-    with world(tmp_path) as all_of_it:
+    with world(tmp_path, nano_bundle) as all_of_it:
         inbox, service = all_of_it.inbox, all_of_it.service
         all_of_it.job(0)
         inbox.wait("dead-man", "HigrWatchdog", "firing")
         eventually("nobody is called", lambda: not _pages(all_of_it))
 
         # 1. HiGR goes away, drift pages, a job fails: each calls whom it concerns.
-        service.higr = False
+        service.break_higr()
         verdict(all_of_it.result, "page")
         all_of_it.job(3)
         fallen = inbox.wait("serving-pager", "HigrMostlyFallback", "firing")
@@ -236,7 +256,7 @@ def test_a_metric_moves_the_right_person_is_told_and_told_again_when_it_is_over(
         eventually("the page is silenced", lambda: all_of_it.suppressed("HigrMostlyFallback"))
 
         # 3. Mended, and put back: all are told that it is over.
-        service.higr = True
+        service.mend_higr()
         verdict(all_of_it.result, "ok")
         all_of_it.job(0)
         service.switch_file.write_text("auto\n")
@@ -244,6 +264,22 @@ def test_a_metric_moves_the_right_person_is_told_and_told_again_when_it_is_over(
         inbox.wait("ml-pager", "HigrDriftPage", "resolved")
         inbox.wait("ml-mail", "HigrJobFailed", "resolved")
         eventually("no page is left", lambda: not _pages(all_of_it))
+        eventually("HiGR makes the slates", lambda: service.made_by == ("higr", None))
+
+        # 4. A day that harms users: the job moves the switch, pages, and pushes what it saw.
+        logs.write_trip(DAYS)
+        acting = Options(switch=service.switch_file, pushgateway=all_of_it.gateway.address)
+        assert logs.run(DAYS, acting).verdict == "trip"
+        tripped = inbox.wait("ml-pager", "HigrDriftTrip", "firing")
+        assert (REPOSITORY / "docs/runbooks" / Path(tripped["annotations"]["runbook_url"]).name).is_file()
+        eventually("the baseline makes the slates", lambda: service.made_by == ("baseline", "switch"))
+
+        # 5. The next day is as days are; a person puts the switch back.
+        logs.write(DAYS + 1)
+        assert logs.run(DAYS + 1, acting).verdict == "ok"
+        inbox.wait("ml-pager", "HigrDriftTrip", "resolved")
+        service.switch_file.write_text("auto\n")
+        eventually("HiGR makes the slates", lambda: service.made_by == ("higr", None))
 
 
 def _pages(all_of_it: World) -> list[str]:
