@@ -487,7 +487,7 @@ class GuardConfig(Section):
     slates: int = Field(500, ge=0, description="validation slates that are measured and decoded; 0: no guard")
     checks: int = Field(4, ge=1, description="an epoch, each with the validation loss, too")
     max_loss_rise: float = Field(
-        0.1, ge=0, description="rise of the positives' negative log-likelihood a code, as a share"
+        0.05, ge=0, description="rise of the positives' negative log-likelihood a code, as a share"
     )
     max_hit_drop: float = Field(
         0.3,
